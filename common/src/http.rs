@@ -1,1 +1,320 @@
-//! stub
+//! The HTTP client of the services: one pool of connections, bounded bodies, errors of one
+//! line without secrets, and the metrics of SPEC §8.
+
+use std::error::Error as _;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use prometheus::{HistogramVec, IntGaugeVec};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::metrics::{self, LATENCY_BUCKETS};
+
+/// A peer that does not take a connection by then is as good as down; it is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Dead connections of idle peers are found out in time.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Who we are, for the other side's logs.
+const USER_AGENT: &str = concat!("livestream-node/", env!("CARGO_PKG_VERSION"));
+
+static LATENCY: LazyLock<HistogramVec> = LazyLock::new(|| {
+    metrics::histogram(
+        "http_client_request_latency",
+        "Seconds until the response's head, by purpose",
+        &["name", "method", "domain", "status"],
+        &LATENCY_BUCKETS,
+    )
+});
+
+static CONCURRENCY: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    metrics::gauge(
+        "http_client_request_concurrency",
+        "Requests that wait for the response's head",
+        &["name", "method", "domain"],
+    )
+});
+
+/// Why there is no usable answer. One line; passwords in URLs are left out.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The client could not be made.
+    #[error("cannot set up the HTTP client: {0}")]
+    Setup(String),
+    /// No response: refused, reset, no such host …
+    #[error("no response from {url}: {reason}")]
+    NoResponse {
+        /// What was asked.
+        url: Box<str>,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// A response, but not a good one.
+    #[error("{url} answered {status}")]
+    Status {
+        /// What was asked.
+        url: Box<str>,
+        /// What it answered.
+        status: StatusCode,
+    },
+    /// The body ended early or stood still.
+    #[error("the body of {url} broke off: {reason}")]
+    Body {
+        /// What was asked.
+        url: Box<str>,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// The body is larger than anything of its kind.
+    #[error("{url} is larger than the {limit} bytes allowed for a {kind}")]
+    TooLarge {
+        /// What was asked.
+        url: Box<str>,
+        /// What it was taken for.
+        kind: &'static str,
+        /// In bytes.
+        limit: u64,
+    },
+}
+
+impl HttpError {
+    /// The status of the response, if there was one that was not good.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            HttpError::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// A client. Cheap to clone; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    pooled: reqwest::Client,
+    unpooled: reqwest::Client,
+}
+
+impl HttpClient {
+    /// A client with a pool of its own.
+    ///
+    /// # Errors
+    /// If the system's certificates cannot be read.
+    pub fn new() -> Result<HttpClient, HttpError> {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_keepalive(KEEPALIVE)
+        };
+        let setup = |error: reqwest::Error| HttpError::Setup(innermost(&error));
+        Ok(HttpClient {
+            pooled: builder().build().map_err(setup)?,
+            unpooled: builder().pool_max_idle_per_host(0).build().map_err(setup)?,
+        })
+    }
+
+    /// A GET on a connection of the pool.
+    pub fn get(&self, url: &Url) -> RequestBuilder {
+        self.pooled.get(url.clone())
+    }
+
+    /// A GET on a connection of its own: a stalled one in the pool cannot delay it.
+    pub fn get_fresh(&self, url: &Url) -> RequestBuilder {
+        self.unpooled.get(url.clone())
+    }
+
+    /// Sends a request and gives the response, whatever its status. `purpose` names it in the
+    /// metrics.
+    ///
+    /// # Errors
+    /// [`HttpError::NoResponse`].
+    pub async fn send(
+        &self,
+        purpose: &str,
+        request: RequestBuilder,
+    ) -> Result<Response, HttpError> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|error| no_response(None, &error))?;
+        let url = request.url().clone();
+        let method = request.method().clone();
+        let domain = domain(&url);
+        let labels = [purpose, method.as_str(), domain.as_str()];
+        let concurrency = CONCURRENCY.with_label_values(&labels);
+        let _in_progress = InProgress::new(concurrency);
+        let start = Instant::now();
+        let outcome = client.execute(request).await;
+        let status = outcome.as_ref().map_or("error".to_owned(), |response| {
+            response.status().as_u16().to_string()
+        });
+        LATENCY
+            .with_label_values(&[labels[0], labels[1], labels[2], status.as_str()])
+            .observe(start.elapsed().as_secs_f64());
+        outcome.map_err(|error| no_response(Some(&url), &error))
+    }
+
+    /// Sends a request and gives the response if its status is one of success.
+    ///
+    /// # Errors
+    /// [`HttpError::NoResponse`] and [`HttpError::Status`].
+    pub async fn send_ok(
+        &self,
+        purpose: &str,
+        request: RequestBuilder,
+    ) -> Result<Response, HttpError> {
+        let response = self.send(purpose, request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(HttpError::Status {
+            url: shown(response.url()),
+            status,
+        })
+    }
+}
+
+/// A gauge that is one higher while this lives.
+#[derive(Debug)]
+pub struct InProgress(prometheus::IntGauge);
+
+impl InProgress {
+    /// Raises the gauge.
+    #[must_use]
+    pub fn new(gauge: prometheus::IntGauge) -> InProgress {
+        gauge.inc();
+        InProgress(gauge)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The next piece of a body; `None` at its proper end.
+///
+/// # Errors
+/// [`HttpError::Body`] if it broke off.
+pub async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>, HttpError> {
+    let chunk = response.chunk().await;
+    chunk.map_err(|error| HttpError::Body {
+        url: shown(response.url()),
+        reason: innermost(&error),
+    })
+}
+
+/// All of a body, if it has at most `limit` bytes. `kind` names it in the error.
+///
+/// # Errors
+/// [`HttpError::Body`] and [`HttpError::TooLarge`].
+pub async fn read_all(
+    mut response: Response,
+    kind: &'static str,
+    limit: u64,
+) -> Result<Bytes, HttpError> {
+    let mut body = BytesMut::new();
+    let too_large = |response: &Response| HttpError::TooLarge {
+        url: shown(response.url()),
+        kind,
+        limit,
+    };
+    if response
+        .content_length()
+        .is_some_and(|length| length > limit)
+    {
+        return Err(too_large(&response));
+    }
+    while let Some(chunk) = next_chunk(&mut response).await? {
+        if (body.len() + chunk.len()) as u64 > limit {
+            return Err(too_large(&response));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// A URL for a log line or message: without a password.
+#[must_use]
+pub fn shown(url: &Url) -> Box<str> {
+    if url.password().is_none() {
+        return url.as_str().into();
+    }
+    let mut url = url.clone();
+    // Fails only for URLs that cannot have a password.
+    let _ = url.set_password(Some("***"));
+    url.as_str().into()
+}
+
+/// Host and port as the URL gives them.
+fn domain(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn no_response(url: Option<&Url>, error: &reqwest::Error) -> HttpError {
+    HttpError::NoResponse {
+        url: url
+            .or_else(|| error.url())
+            .map_or_else(|| "?".into(), shown),
+        reason: innermost(error),
+    }
+}
+
+/// The cause at the bottom of an error: `reqwest`'s own words repeat the URL with its secrets.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.source().is_some() {
+        cause.to_string()
+    } else if error.is_timeout() {
+        "it took too long".to_owned()
+    } else if error.is_redirect() {
+        "too many redirects".to_owned()
+    } else {
+        "the request could not be made".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_has_no_password_and_the_domain_has_its_port() {
+        let url: Url = "http://user:secret@host:8080/a?b=c".parse().unwrap();
+        assert_eq!(&*shown(&url), "http://user:***@host:8080/a?b=c");
+        assert_eq!(domain(&url), "host:8080");
+        let url: Url = "https://host/a".parse().unwrap();
+        assert_eq!(&*shown(&url), "https://host/a");
+        assert_eq!(domain(&url), "host");
+    }
+
+    #[tokio::test]
+    async fn an_error_names_url_and_cause_in_one_line() {
+        let client = HttpClient::new().unwrap();
+        let url: Url = "http://user:secret@127.0.0.1:1/x".parse().unwrap();
+        let error = client.send("test", client.get(&url)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("http://127.0.0.1:1/x"), "{text}");
+        assert!(text.contains("refused"), "{text}");
+        assert!(!text.contains("secret") && !text.contains('\n'), "{text}");
+        let page = String::from_utf8(metrics::page()).unwrap();
+        assert!(page.contains(
+            "http_client_request_latency_count{domain=\"127.0.0.1:1\",method=\"GET\",name=\"test\",status=\"error\"} 1"
+        ), "{page}");
+        assert!(page.contains(
+            "http_client_request_concurrency{domain=\"127.0.0.1:1\",method=\"GET\",name=\"test\"} 0"
+        ), "{page}");
+    }
+}

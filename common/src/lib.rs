@@ -4,6 +4,7 @@
 //! No service knows another; what two of them need lives here. See docs/ARCHITECTURE.md.
 
 pub mod dateutil;
+pub mod hedge;
 pub mod http;
 pub mod metrics;
 pub mod names;

@@ -1,1 +1,253 @@
-//! stub
+//! The life of a service's process: options from arguments or the environment, logging, the
+//! page of metrics, one cancellation for SIGTERM and SIGINT, and the exit code.
+//!
+//! Exit codes: 0 after a clean end, 1 when the service could not do its work, 2 for bad options.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::metrics::CountLogLines;
+use crate::serve::{self, BindError};
+
+/// Where the page of metrics may be asked for: Prometheus usually runs on another host or in
+/// another container.
+const METRICS_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// A page of metrics is out in no time.
+const METRICS_GRACE: Duration = Duration::from_secs(1);
+
+/// The exit code for bad options, as `clap` and most programs have it.
+const USAGE: u8 = 2;
+
+/// What every service can be told.
+#[derive(Debug, Clone, Args)]
+pub struct CommonOptions {
+    /// The directory in which all recordings are
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub base_dir: PathBuf,
+
+    /// What to log: a level (error, warn, info, debug, trace), or a list of TARGET=LEVEL
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// Reads the options of a service from its arguments, and from variables of the environment
+/// named after it: `--base-dir` of `downloader` is `DOWNLOADER_BASE_DIR`. (Bare names such as
+/// `HOST` and `PORT` mean other things in many environments.)
+///
+/// # Errors
+/// The exit code, after help or one line of error was printed.
+pub fn options<O: CommandFactory + FromArgMatches>(service: &str) -> Result<O, ExitCode> {
+    let command = with_environment(O::command(), service);
+    let matches = command.try_get_matches();
+    matches
+        .and_then(|mut matches| O::from_arg_matches_mut(&mut matches))
+        .map_err(|error| {
+            if error.use_stderr() {
+                eprintln!("{service}: {}", one_line(&error));
+                ExitCode::from(USAGE)
+            } else {
+                // Help or version; nobody is there to hear that they could not be printed.
+                let _ = error.print();
+                ExitCode::SUCCESS
+            }
+        })
+}
+
+/// Lets every option come from the environment too.
+fn with_environment(command: clap::Command, service: &str) -> clap::Command {
+    command.mut_args(|argument| {
+        if matches!(argument.get_id().as_str(), "help" | "version") {
+            return argument;
+        }
+        let name = format!("{service}_{}", argument.get_id()).to_uppercase();
+        argument.env(clap::builder::OsStr::from(name))
+    })
+}
+
+/// `clap`'s message without its hints: one line that names what was wrong.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let line = words.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+/// Runs a service: sets up logging, calls `service` with the cancellation that SIGTERM and
+/// SIGINT set off, and turns its outcome into the exit code. A second signal ends the process
+/// at once.
+pub fn run<F, E>(
+    name: &str,
+    options: &CommonOptions,
+    service: impl FnOnce(CancellationToken) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    if let Err(error) = log_to_stderr(&options.log) {
+        eprintln!("{name}: bad value for --log: {error}");
+        return ExitCode::from(USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let signals = on_signals(&shutdown);
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(service = name, version, base_dir = %options.base_dir.display(), "started");
+        let outcome = match signals {
+            Ok(()) => service(shutdown).await.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("cannot listen to signals: {error}")),
+        };
+        match &outcome {
+            Ok(()) => tracing::info!("stopped"),
+            Err(error) => tracing::error!("{error}"),
+        }
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Logs to standard error, one line an event, and counts what is logged. `RUST_LOG` decides
+/// where it is set.
+fn log_to_stderr(filter: &str) -> Result<(), String> {
+    let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = from_environment.as_deref().unwrap_or(filter);
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(CountLogLines)
+        .try_init()
+        .map_err(|error| error.to_string())
+}
+
+/// Sets off `shutdown` at the first SIGTERM or SIGINT and ends the process at the second.
+fn on_signals(shutdown: &CancellationToken) -> std::io::Result<()> {
+    let shutdown = shutdown.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // Lives as long as the process: there is nothing to wait for.
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => ("SIGTERM", 143),
+                _ = interrupt.recv() => ("SIGINT", 130),
+            }
+        };
+        let (name, _) = next().await;
+        tracing::info!(signal = name, "stopping");
+        shutdown.cancel();
+        let (name, code) = next().await;
+        tracing::warn!(signal = name, "stopping at once");
+        std::process::exit(code);
+    });
+    Ok(())
+}
+
+/// Serves the page of metrics on a port until `shutdown` (0: any free port).
+///
+/// # Errors
+/// If the port is taken.
+pub async fn serve_metrics(
+    port: u16,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<()>, BindError> {
+    let listener = serve::bind(METRICS_HOST, port).await?;
+    let router = serve::with_metrics(serve::metrics_router());
+    Ok(tokio::spawn(serve::serve(
+        listener,
+        router,
+        shutdown,
+        METRICS_GRACE,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Options {
+        #[command(flatten)]
+        common: CommonOptions,
+        #[arg(required = true, value_delimiter = ' ')]
+        channels: Vec<String>,
+        #[arg(long, default_value_t = 8001)]
+        metrics_port: u16,
+    }
+
+    fn command() -> clap::Command {
+        with_environment(Options::command(), "downloader")
+    }
+
+    #[test]
+    fn every_option_has_a_variable_named_after_the_service() {
+        let command = command();
+        let names: Vec<_> = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_env()?.to_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "DOWNLOADER_BASE_DIR",
+                "DOWNLOADER_LOG",
+                "DOWNLOADER_CHANNELS",
+                "DOWNLOADER_METRICS_PORT"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bad_option_is_one_line_that_names_it() {
+        let table: [(&[&str], &[&str]); 4] = [
+            (
+                &["x", "c", "--metrics-port", "x"],
+                &["'x'", "--metrics-port"],
+            ),
+            (
+                &["x", "c", "--metrics-port", "70000"],
+                &["70000", "--metrics-port"],
+            ),
+            (&["x", "c", "--nonsense"], &["--nonsense"]),
+            (&["x"], &["<CHANNELS>"]),
+        ];
+        for (arguments, named) in table {
+            let error = command().try_get_matches_from(arguments).unwrap_err();
+            let line = one_line(&error);
+            assert!(!line.contains('\n'), "{line}");
+            assert!(named.iter().all(|name| line.contains(name)), "{line}");
+        }
+    }
+}

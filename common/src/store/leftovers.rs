@@ -1,0 +1,153 @@
+//! Temporary files of processes that were killed: found at start, and removed if nobody can be
+//! writing them any more.
+//!
+//! A process of this suite holds a lock on each temporary file that it writes, and marks the
+//! file as such by a UUID of version 8: once the lock is free, its writer is dead, and the file
+//! can go at once. Of all others (wubloader's, or where the file system has no locks) only the
+//! age tells.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::{Store, StoreError};
+use crate::names::Channel;
+use crate::segment::Segment;
+
+/// Nobody writes a segment for so long (SPEC §5: a getter gives up after 20 minutes).
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// A file this young may not yet be locked by the process that has just made it.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// The UUID version that marks a file whose writer holds a lock on it.
+pub(super) const LOCKED_UUID_VERSION: usize = 8;
+
+/// What a clean-up did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Files removed.
+    pub removed: usize,
+    /// Temporary files left alone, because somebody is or may be writing them.
+    pub kept: usize,
+}
+
+impl Store {
+    /// Removes a channel's temporary segments whose writers are dead. Blocking, and slow on a
+    /// week of recordings: it looks at every hour.
+    ///
+    /// # Errors
+    /// If a directory cannot be listed. A file that cannot be removed is logged and counted as
+    /// kept.
+    pub fn remove_leftovers(&self, channel: &Channel) -> Result<Leftovers, StoreError> {
+        let mut leftovers = Leftovers::default();
+        for quality in self.qualities(channel)? {
+            for hour in self.hours(channel, &quality)? {
+                let directory = self.hour_directory(channel, &quality, hour);
+                for name in self.hour_names(channel, &quality, hour)?.files {
+                    if !name.contains("-temp-") {
+                        continue;
+                    }
+                    let Ok(segment) = Segment::parse(hour, &name) else {
+                        continue;
+                    };
+                    let locked = segment
+                        .uuid()
+                        .is_some_and(|uuid| uuid.get_version_num() == LOCKED_UUID_VERSION);
+                    match remove_if_dead(&directory.join(&name), locked) {
+                        Some(removed) => {
+                            tracing::info!(file = %removed.display(), "removed a dead process's temporary file");
+                            leftovers.removed += 1;
+                        }
+                        None => leftovers.kept += 1,
+                    }
+                }
+            }
+        }
+        Ok(leftovers)
+    }
+}
+
+/// Removes a temporary file unless somebody may be writing it; its path if it is gone now.
+fn remove_if_dead(file: &Path, lock_tells: bool) -> Option<PathBuf> {
+    let opened = File::open(file).ok()?;
+    let modified = opened.metadata().and_then(|m| m.modified()).ok()?;
+    // A file from the future (the clock was set back) counts as fresh.
+    let age = SystemTime::now().duration_since(modified).ok()?;
+    let dead = match opened.try_lock() {
+        Ok(()) if lock_tells => age >= FRESH,
+        Err(TryLockError::WouldBlock) => false,
+        Ok(()) | Err(TryLockError::Error(_)) => age >= ABANDONED,
+    };
+    if !dead {
+        return None;
+    }
+    match fs::remove_file(file) {
+        Ok(()) => Some(file.to_owned()),
+        Err(error) => {
+            tracing::warn!(file = %file.display(), %error, "cannot remove a dead process's temporary file");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::SegmentDuration;
+    use uuid::Uuid;
+
+    #[test]
+    fn only_what_nobody_can_be_writing_is_removed() {
+        let base = tempfile::TempDir::new().unwrap();
+        let store = Store::new(base.path());
+        let channel = Channel::new("c").unwrap();
+        let directory = base.path().join("c/source/2026-01-02T03");
+        fs::create_dir_all(&directory).unwrap();
+        let start = "2026-01-02T03"
+            .parse::<crate::segment::Hour>()
+            .unwrap()
+            .start();
+        let duration = SegmentDuration::from_secs(2.0).unwrap();
+        let (ours, foreign) = (Uuid::new_v8([7; 16]), Uuid::new_v4());
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        // (whose, age, still locked, removed)
+        let table = [
+            (ours, Duration::ZERO, false, false),
+            (ours, minutes(1), false, true),
+            (ours, minutes(90), true, false),
+            (foreign, minutes(50), false, false),
+            (foreign, minutes(70), false, true),
+            (foreign, minutes(70), true, false),
+        ];
+        for (uuid, age, locked, removed) in table {
+            let path = directory.join(Segment::temp(start, duration, uuid).to_string());
+            let file = File::create_new(&path).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+            if locked {
+                file.lock().unwrap();
+            }
+            let keep = locked.then_some(file);
+            let done = store.remove_leftovers(&channel).unwrap();
+            let row = format!("{uuid} {age:?} locked {locked}");
+            assert_eq!(done.removed, usize::from(removed), "{row}");
+            assert_eq!(done.kept, usize::from(!removed), "{row}");
+            assert_eq!(path.exists(), !removed, "{row}");
+            drop(keep);
+            let _ = fs::remove_file(&path);
+        }
+        // Final files and unknown ones are nobody's leftovers.
+        let hash = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        let full = directory.join(format!("00:00.000000-2.0-full-{hash}.ts"));
+        let unknown = directory.join("x-temp-y.ts");
+        for path in [&full, &unknown] {
+            let file = File::create(path).unwrap();
+            file.set_modified(SystemTime::now() - minutes(999)).unwrap();
+        }
+        assert_eq!(
+            store.remove_leftovers(&channel).unwrap(),
+            Leftovers::default()
+        );
+        assert!(full.exists() && unknown.exists());
+    }
+}

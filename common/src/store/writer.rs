@@ -1,0 +1,458 @@
+//! The one writer of segments, for downloader and backfiller alike: a temporary file, hashed
+//! while it is written, on disk before it gets its final name, gone if anything goes wrong.
+//!
+//! Writing and hashing happen on a blocking thread, one piece at a time, while the next piece
+//! comes in from the network. Whoever holds the file also holds a guard that removes it: be it
+//! this writer or, when a future was dropped in the middle, the blocking thread.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::names::{Channel, Quality};
+use crate::segment::{FinalType, Hour, Segment, SegmentDuration, SegmentHash};
+
+/// Pieces go to the disk when they add up to so many bytes: few hand-overs between threads,
+/// and at most twice this much memory for each segment being written.
+const PIECE: usize = 256 * 1024;
+
+/// A segment that has its final name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The segment.
+    pub segment: Segment,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// True iff it was there before: the content is the same by construction (SPEC §2).
+    pub existed: bool,
+}
+
+/// Why a segment did not get its final name.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was written is not what the name says.
+    #[error("its content has the hash {actual}, not the {expected} of its name")]
+    Hash {
+        /// The one in the name.
+        expected: SegmentHash,
+        /// The one of what was written.
+        actual: SegmentHash,
+    },
+    /// The given name is that of a temporary segment.
+    #[error("a temporary segment's name is not final")]
+    Temp,
+}
+
+/// Writes one segment. Dropping it, anywhere, removes what was written.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    state: State,
+    start: DateTime<Utc>,
+    duration: SegmentDuration,
+    pending: Vec<Bytes>,
+    pending_bytes: usize,
+    bytes: u64,
+}
+
+/// Who has the file.
+#[derive(Debug)]
+enum State {
+    Idle(Sink),
+    /// A blocking thread, which gives it back.
+    Busy(JoinHandle<Result<Sink, StoreError>>),
+    /// Nobody: writing failed and the file is gone.
+    Failed,
+}
+
+impl SegmentWriter {
+    /// Begins a segment: its directory exists afterwards, and a temporary file in it.
+    ///
+    /// # Errors
+    /// If either cannot be made.
+    pub async fn create(
+        store: &Store,
+        channel: &Channel,
+        quality: &Quality,
+        start: DateTime<Utc>,
+        duration: SegmentDuration,
+    ) -> Result<SegmentWriter, StoreError> {
+        let temp = Segment::temp(start, duration, Uuid::new_v8(*Uuid::new_v4().as_bytes()));
+        let directory = store.hour_directory(channel, quality, temp.hour());
+        let path = directory.join(temp.to_string());
+        let sink = blocking(path.clone(), move || Sink::create(directory, path)).await?;
+        Ok(SegmentWriter {
+            state: State::Idle(sink),
+            start,
+            duration,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Adds to the segment.
+    ///
+    /// # Errors
+    /// If the disk refused this piece or an earlier one; the segment is lost then.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.bytes += bytes.len() as u64;
+        self.pending_bytes += bytes.len();
+        self.pending.push(bytes);
+        if self.pending_bytes >= PIECE {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes it has so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives the segment its final name, which says what was written.
+    ///
+    /// # Errors
+    /// If the disk fails; then nothing is left.
+    pub async fn commit(self, kind: FinalType) -> Result<Committed, StoreError> {
+        let (start, duration) = (self.start, self.duration);
+        let named = move |hash| Ok(Segment::new(start, duration, kind, hash));
+        match self.finish(named).await {
+            Ok(committed) => Ok(committed),
+            Err(CommitError::Store(error)) => Err(error),
+            // `named` gives no error of its own.
+            Err(error) => Err(StoreError::new(
+                "name",
+                Path::new(""),
+                io::Error::other(error),
+            )),
+        }
+    }
+
+    /// Gives the segment the name that a peer gave it, to the byte, if that says its content's
+    /// hash. The segment must start in the hour in which this writer was made.
+    ///
+    /// # Errors
+    /// If the hash is another, or the disk fails; then nothing is left.
+    pub async fn commit_as(self, segment: Segment) -> Result<Committed, CommitError> {
+        let expected = segment.hash().ok_or(CommitError::Temp)?;
+        debug_assert_eq!(segment.hour(), Hour::of(self.start));
+        self.finish(move |actual| match actual == expected {
+            true => Ok(segment),
+            false => Err(CommitError::Hash { expected, actual }),
+        })
+        .await
+    }
+
+    async fn finish(
+        mut self,
+        named: impl FnOnce(SegmentHash) -> Result<Segment, CommitError> + Send + 'static,
+    ) -> Result<Committed, CommitError> {
+        let mut sink = self.sink().await?;
+        let pending = std::mem::take(&mut self.pending);
+        let (path, bytes) = (sink.temp.path.clone(), self.bytes);
+        let committed = blocking(path, move || {
+            sink.write_all(&pending)?;
+            Ok(sink.commit(named))
+        });
+        let (segment, existed) = committed.await??;
+        Ok(Committed {
+            segment,
+            bytes,
+            existed,
+        })
+    }
+
+    /// Hands what is pending to a blocking thread, once the one before is done.
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        let mut sink = self.sink().await?;
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        self.state = State::Busy(tokio::task::spawn_blocking(move || {
+            sink.write_all(&pending)?;
+            Ok(sink)
+        }));
+        Ok(())
+    }
+
+    /// The file, once nobody else has it. Dropping the future in the middle loses nothing: the
+    /// handle stays in the state until it has answered.
+    async fn sink(&mut self) -> Result<Sink, StoreError> {
+        if let State::Busy(handle) = &mut self.state {
+            let outcome = handle.await;
+            self.state = State::Failed;
+            let sink = outcome.map_err(|error| lost(Path::new(""), error))?;
+            return sink;
+        }
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Idle(sink) => Ok(sink),
+            _ => Err(lost(Path::new(""), "an earlier write failed")),
+        }
+    }
+}
+
+fn lost(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::new("write", path, io::Error::other(why))
+}
+
+async fn blocking<T: Send + 'static>(
+    path: PathBuf,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        // The runtime is shutting down, or `work` panicked.
+        Err(error) => Err(lost(&path, error)),
+    }
+}
+
+/// A file that goes when this is dropped, unless it was kept.
+#[derive(Debug)]
+struct TempFile {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(file = %self.path.display(), %error, "cannot remove a temporary file");
+        }
+    }
+}
+
+/// An open temporary file and the hash of what is in it.
+#[derive(Debug)]
+struct Sink {
+    // Dropped in this order: the name goes before the lock on the open file does.
+    temp: TempFile,
+    file: File,
+    hasher: Sha256,
+    directory: PathBuf,
+}
+
+impl Sink {
+    fn create(directory: PathBuf, path: PathBuf) -> Result<Sink, StoreError> {
+        fs::create_dir_all(&directory)
+            .map_err(|error| StoreError::new("make the directory", &directory, error))?;
+        let file = File::create_new(&path)
+            .map_err(|error| StoreError::new("make the file", &path, error))?;
+        let temp = TempFile { path, kept: false };
+        // Tells `remove_leftovers` that we live. A file system without locks is no reason not
+        // to record: there the file's age tells.
+        let _ = file.try_lock();
+        Ok(Sink {
+            temp,
+            file,
+            hasher: Sha256::new(),
+            directory,
+        })
+    }
+
+    fn write_all(&mut self, pieces: &[Bytes]) -> Result<(), StoreError> {
+        for piece in pieces {
+            self.hasher.update(piece);
+            self.file
+                .write_all(piece)
+                .map_err(|error| StoreError::new("write", &self.temp.path, error))?;
+        }
+        Ok(())
+    }
+
+    /// The segment, and whether it was there before.
+    fn commit(
+        mut self,
+        named: impl FnOnce(SegmentHash) -> Result<Segment, CommitError>,
+    ) -> Result<(Segment, bool), CommitError> {
+        let digest = std::mem::take(&mut self.hasher).finalize();
+        let segment = named(SegmentHash::from_bytes(digest.into()))?;
+        let path = self.directory.join(segment.to_string());
+        let error = |action, source| StoreError::new(action, &path, source);
+        if path.try_exists().map_err(|e| error("look for", e))? {
+            return Ok((segment, true));
+        }
+        self.file.sync_data().map_err(|e| error("sync", e))?;
+        fs::rename(&self.temp.path, &path).map_err(|e| error("rename a file to", e))?;
+        self.temp.kept = true;
+        Ok((segment, false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::SegmentType;
+    use tempfile::TempDir;
+
+    struct Place {
+        base: TempDir,
+        store: Store,
+        channel: Channel,
+        quality: Quality,
+    }
+
+    impl Place {
+        fn new() -> Place {
+            let base = TempDir::new().unwrap();
+            let store = Store::new(base.path());
+            Place {
+                base,
+                store,
+                channel: Channel::new("c").unwrap(),
+                quality: Quality::new("source").unwrap(),
+            }
+        }
+
+        async fn writer(&self) -> Result<SegmentWriter, StoreError> {
+            let start = "2026-01-02T03".parse::<Hour>().unwrap().start();
+            let duration = SegmentDuration::from_secs(2.0).unwrap();
+            SegmentWriter::create(&self.store, &self.channel, &self.quality, start, duration).await
+        }
+
+        fn directory(&self) -> PathBuf {
+            self.base.path().join("c/source/2026-01-02T03")
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.directory()).unwrap();
+            entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        }
+    }
+
+    /// Pieces of all sizes around the one at which they go to the disk.
+    fn pieces() -> Vec<Bytes> {
+        [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 7]
+            .iter()
+            .enumerate()
+            .map(|(n, &size)| Bytes::from(vec![n as u8; size]))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn the_final_name_says_what_was_written() {
+        let place = Place::new();
+        let mut writer = place.writer().await.unwrap();
+        assert_eq!(place.names().len(), 1);
+        assert!(place.names()[0].contains("-temp-"));
+        for piece in pieces() {
+            writer.write(piece).await.unwrap();
+        }
+        let content = pieces().concat();
+        assert_eq!(writer.bytes(), content.len() as u64);
+        let committed = writer.commit(FinalType::Full).await.unwrap();
+        assert_eq!(committed.bytes, content.len() as u64);
+        assert!(!committed.existed);
+        let digest: [u8; 32] = Sha256::digest(&content).into();
+        assert_eq!(
+            committed.segment.hash(),
+            Some(SegmentHash::from_bytes(digest))
+        );
+        assert_eq!(committed.segment.kind(), SegmentType::Full);
+        assert_eq!(place.names(), [committed.segment.to_string()]);
+        let file = place.directory().join(committed.segment.to_string());
+        assert_eq!(fs::read(file).unwrap(), content);
+
+        // The same again: already there is success, and the temporary file goes.
+        let mut writer = place.writer().await.unwrap();
+        for piece in pieces() {
+            writer.write(piece).await.unwrap();
+        }
+        let again = writer.commit(FinalType::Full).await.unwrap();
+        assert!(again.existed);
+        assert_eq!(place.names(), [again.segment.to_string()]);
+    }
+
+    #[tokio::test]
+    async fn a_peers_name_is_kept_to_the_byte_if_it_tells_the_truth() {
+        let place = Place::new();
+        let hash = SegmentHash::from_bytes(Sha256::digest("abc").into());
+        let hour = "2026-01-02T03".parse().unwrap();
+        let name = format!("00:00.0-2.00-full-{hash}.ts");
+        for (content, truth) in [("abd", false), ("abc", true)] {
+            let mut writer = place.writer().await.unwrap();
+            writer
+                .write(Bytes::from_static(content.as_bytes()))
+                .await
+                .unwrap();
+            let segment = Segment::parse(hour, &name).unwrap();
+            let outcome = writer.commit_as(segment).await;
+            assert_eq!(outcome.is_ok(), truth, "{outcome:?}");
+            let expected = if truth { vec![name.clone()] } else { vec![] };
+            assert_eq!(place.names(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn dropped_anywhere_it_leaves_nothing() {
+        let place = Place::new();
+        drop(place.writer().await.unwrap());
+        assert!(place.names().is_empty());
+        // Between pieces, with a blocking thread at work: the thread removes the file.
+        for sent in 1..=pieces().len() {
+            let mut writer = place.writer().await.unwrap();
+            for piece in pieces().into_iter().take(sent) {
+                writer.write(piece).await.unwrap();
+            }
+            drop(writer);
+        }
+        // In the middle of a write and of a commit.
+        for polls in 0..4 {
+            let writer = place.writer().await.unwrap();
+            let write = async {
+                let mut writer = writer;
+                for piece in pieces() {
+                    writer.write(piece).await.unwrap();
+                }
+                writer.commit(FinalType::Full).await
+            };
+            let mut write = Box::pin(write);
+            for _ in 0..polls {
+                assert!(futures::poll!(write.as_mut()).is_pending());
+            }
+        }
+        // The threads that are still at work end by themselves.
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while place.names().iter().any(|name| name.contains("-temp-")) {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{:?}",
+                place.names()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_path() {
+        let place = Place::new();
+        fs::write(place.base.path().join("c"), "a file in the way").unwrap();
+        let error = place.writer().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        let text = error.to_string();
+        assert!(text.contains("c/source/2026-01-02T03"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_vanished_directory_fails_the_commit_and_nothing_else() {
+        let place = Place::new();
+        let mut writer = place.writer().await.unwrap();
+        writer.write(Bytes::from_static(b"x")).await.unwrap();
+        fs::remove_dir_all(place.directory()).unwrap();
+        let error = writer.commit(FinalType::Full).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}
