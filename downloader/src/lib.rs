@@ -1,1 +1,2 @@
-//! downloader.
+//! Records live HLS as content-hashed segment files.
+pub mod playlist;
