@@ -1,1 +1,90 @@
-//! backfiller.
+//! Fetches from other nodes whatever this one is missing (SPEC §6).
+//!
+//! Data goes one way: a peer's listing comes through [`remote`], [`plan`] says what of it is
+//! missing here, [`download`] fetches that and gives it to `common::store`'s writer.
+
+pub mod claims;
+pub mod download;
+pub mod journal;
+pub mod manager;
+pub mod metrics;
+pub mod options;
+pub mod peers;
+pub mod plan;
+pub mod remote;
+pub mod round;
+pub mod worker;
+
+use common::http::{HttpClient, HttpError};
+use common::serve::BindError;
+use common::service::serve_metrics;
+use common::store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::claims::Claims;
+use crate::manager::Manager;
+pub use crate::options::Options;
+use crate::peers::{Peers, StaticSource};
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Context {
+    /// What we were told.
+    pub options: Options,
+    /// Where segments go.
+    pub store: Store,
+    /// The one pool of connections.
+    pub client: HttpClient,
+    /// What is being downloaded, so that no two workers fetch the same file.
+    pub claims: Claims,
+}
+
+/// Why the backfiller could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No client.
+    #[error(transparent)]
+    Client(#[from] HttpError),
+    /// No page of metrics.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
+    /// `--run-once` did not get all that it saw.
+    #[error(
+        "not everything was fetched: {segments} segments failed, and the round failed at {}",
+        if .peers.is_empty() { "no peer".to_owned() } else { .peers.join(", ") }
+    )]
+    Incomplete {
+        /// The names of the peers whose listings could not all be had.
+        peers: Vec<String>,
+        /// How many segments were listed and missing, and could not be fetched.
+        segments: u64,
+    },
+}
+
+/// Fetches what is missing until `shutdown`, or, with `--run-once`, in one round for every peer.
+/// All tasks have ended when this returns, and no temporary file is left.
+///
+/// # Errors
+/// [`RunError`]; the exit code is 1 then.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+    // Also ends the page of metrics when the work is done before anybody asks us to stop.
+    let stop = shutdown.child_token();
+    let page = serve_metrics(options.metrics_port, stop.clone()).await?;
+    metrics::register();
+    let peers = Peers::new(
+        vec![Box::new(StaticSource::new(options.static_nodes()))],
+        options.localhost.clone(),
+    );
+    let context = Context {
+        store: Store::new(&options.common.base_dir),
+        client: HttpClient::new()?,
+        claims: Claims::default(),
+        options,
+    };
+    let outcome = Manager::new(context, peers).run(&stop).await;
+    stop.cancel();
+    if let Err(error) = page.await {
+        tracing::warn!(%error, "the page of metrics ended badly");
+    }
+    outcome
+}

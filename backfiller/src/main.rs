@@ -1,0 +1,17 @@
+//! The backfiller's process: options, then [`backfiller::run`].
+
+use std::process::ExitCode;
+
+use backfiller::Options;
+use common::service;
+
+fn main() -> ExitCode {
+    let options: Options = match service::options("backfiller") {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    let common = options.common.clone();
+    service::run("backfiller", &common, |shutdown| {
+        backfiller::run(options, shutdown)
+    })
+}

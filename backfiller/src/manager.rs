@@ -1,0 +1,187 @@
+//! Which peers have a worker: a new peer gets one, a vanished one loses it (SPEC §6).
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::timing::jitter;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::peers::{Peer, Peers};
+use crate::worker::Worker;
+use crate::{Context, RunError};
+
+/// How often the sources of peers are read (SPEC §6).
+const REREAD: Duration = Duration::from_secs(30);
+
+/// Keeps the workers.
+#[derive(Debug)]
+pub struct Manager {
+    context: Arc<Context>,
+    peers: Peers,
+    /// True iff there was no peer when they were read last; said once, not every 30 s.
+    alone: bool,
+}
+
+/// A worker at work.
+#[derive(Debug)]
+struct Running {
+    peer: Peer,
+    task: Id,
+    stop: CancellationToken,
+}
+
+impl Manager {
+    /// A manager without workers.
+    #[must_use]
+    pub fn new(context: Context, peers: Peers) -> Manager {
+        Manager {
+            context: Arc::new(context),
+            peers,
+            alone: false,
+        }
+    }
+
+    /// Works until `stop`, or, with `--run-once`, until every worker has done one round. All
+    /// workers have ended when this returns.
+    ///
+    /// # Errors
+    /// [`RunError::Incomplete`], with `--run-once` only.
+    pub async fn run(self, stop: &CancellationToken) -> Result<(), RunError> {
+        let cleaning = self.remove_leftovers(stop);
+        let outcome = if self.context.options.run_once {
+            self.once(stop).await
+        } else {
+            self.keep(stop).await;
+            Ok(())
+        };
+        if let Err(error) = cleaning.await {
+            tracing::error!(%error, "the clean-up ended badly");
+        }
+        outcome
+    }
+
+    /// Removes what dead processes left of our channels, beside the work: it takes seconds on
+    /// a week of recordings, and touches nothing that a living process writes.
+    fn remove_leftovers(&self, stop: &CancellationToken) -> JoinHandle<()> {
+        let store = self.context.store.clone();
+        let channels = self.context.options.channels.clone();
+        let stop = stop.clone();
+        tokio::task::spawn_blocking(move || {
+            for channel in channels.iter().take_while(|_| !stop.is_cancelled()) {
+                if let Err(error) = store.remove_leftovers(channel) {
+                    tracing::warn!(%channel, %error, "cannot look for temporary files of dead processes");
+                }
+            }
+        })
+    }
+
+    async fn once(mut self, stop: &CancellationToken) -> Result<(), RunError> {
+        let mut rounds = JoinSet::new();
+        for (name, peer) in self.read_peers().await {
+            let worker = Worker::new(Arc::clone(&self.context), &peer);
+            let round = stop.clone().run_until_cancelled_owned(worker.once());
+            let span = span(&name);
+            rounds.spawn(async move { (name, round.await) }.instrument(span));
+        }
+        let (mut peers, mut segments) = (Vec::new(), 0);
+        while let Some(ended) = rounds.join_next().await {
+            match ended {
+                Ok((name, Some(report))) => {
+                    segments += report.failures;
+                    if report.error.is_some() {
+                        peers.push(name);
+                    }
+                }
+                // Stopped: whoever stops us knows that not all is done.
+                Ok((_, None)) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a worker ended badly");
+                    peers.push("a peer whose worker ended badly".to_owned());
+                }
+            }
+        }
+        peers.sort_unstable();
+        if peers.is_empty() && segments == 0 {
+            return Ok(());
+        }
+        Err(RunError::Incomplete { peers, segments })
+    }
+
+    async fn keep(mut self, stop: &CancellationToken) {
+        let mut tasks = JoinSet::new();
+        let mut running = HashMap::new();
+        while !stop.is_cancelled() {
+            let wanted = self.read_peers().await;
+            running.retain(|name, worker: &mut Running| {
+                let keep = wanted.get(name) == Some(&worker.peer);
+                if !keep {
+                    tracing::info!(peer = name, "the peer is gone, or elsewhere");
+                    worker.stop.cancel();
+                }
+                keep
+            });
+            for (name, peer) in wanted {
+                running
+                    .entry(name)
+                    .or_insert_with(|| self.start(&mut tasks, peer, stop));
+            }
+            let pause = sleep(jitter(REREAD));
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = &mut pause => break,
+                    Some(ended) = tasks.join_next() => forget(&mut running, ended),
+                }
+            }
+        }
+        while let Some(ended) = tasks.join_next().await {
+            forget(&mut running, ended);
+        }
+    }
+
+    fn start(
+        &self,
+        tasks: &mut JoinSet<Option<Infallible>>,
+        peer: Peer,
+        stop: &CancellationToken,
+    ) -> Running {
+        let url = common::http::shown(peer.url());
+        tracing::info!(peer = peer.name(), %url, "a new peer");
+        let stop = stop.child_token();
+        let worker = Worker::new(Arc::clone(&self.context), &peer);
+        let work = stop.clone().run_until_cancelled_owned(worker.run());
+        let task = tasks.spawn(work.instrument(span(peer.name())));
+        Running {
+            task: task.id(),
+            peer,
+            stop,
+        }
+    }
+
+    async fn read_peers(&mut self) -> BTreeMap<String, Peer> {
+        let peers = self.peers.read().await;
+        if peers.is_empty() && !self.alone {
+            tracing::warn!("there is no peer to fetch from: see --static-nodes");
+        }
+        self.alone = peers.is_empty();
+        peers
+    }
+}
+
+fn span(peer: &str) -> tracing::Span {
+    tracing::info_span!("worker", peer)
+}
+
+/// Forgets a worker that panicked, so that its peer gets a new one when the peers are read next.
+fn forget(running: &mut HashMap<String, Running>, ended: Result<Option<Infallible>, JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a worker ended badly");
+        running.retain(|_, worker| worker.task != error.id());
+    }
+}

@@ -1,0 +1,285 @@
+//! What the backfiller can be told (SPEC §6), checked while it is read: what is here can be
+//! worked with.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::builder::FalseyValueParser;
+use clap::{Parser, ValueEnum};
+use common::dateutil;
+use common::names::{Channel, Quality};
+use common::segment::Hour;
+use common::service::CommonOptions;
+
+use crate::peers::{Peer, PeerError};
+
+/// More hours ago than this is a date without separators, such as `20190615`.
+const MOST_HOURS_AGO: f64 = 1_000_000.0;
+
+/// A stall timeout of more than an hour is a mistake.
+const LONGEST_STALL: f64 = 3600.0;
+
+/// Fetches from other nodes the segments that this one is missing
+#[derive(Debug, Clone, Parser)]
+#[command(name = "backfiller", version)]
+pub struct Options {
+    /// What every service can be told.
+    #[command(flatten)]
+    pub common: CommonOptions,
+
+    /// The channels to fetch, separated by blanks
+    #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ')]
+    pub channels: Vec<Channel>,
+
+    /// The qualities to fetch, separated by commas
+    #[arg(long, default_value = "source", value_delimiter = ',', value_name = "QUALITY,…", value_parser = video_quality)]
+    pub qualities: Vec<Quality>,
+
+    /// The other nodes, separated by commas
+    #[arg(long, value_name = "URL,…")]
+    pub static_nodes: Vec<StaticNodes>,
+
+    /// The name of this node: a peer of this name is left out
+    #[arg(long, value_name = "NAME", default_value_t = host_name())]
+    pub localhost: String,
+
+    /// Fetch only hours from this one on: a number of hours ago, or a time (default: all)
+    #[arg(long, value_name = "HOURS|TIME")]
+    pub start: Option<Start>,
+
+    /// Do one round for every peer, then exit: 0 if all that was missing is here now, else 1
+    #[arg(long, value_parser = FalseyValueParser::new())]
+    pub run_once: bool,
+
+    /// How many segments to download at once from each peer
+    #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub download_concurrency: u16,
+
+    /// Leave segments that began less than so many seconds ago to the downloader (0: off)
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub recent_cutoff: u32,
+
+    /// Which hours to fetch first
+    #[arg(long, value_enum, default_value_t = Order::Newest)]
+    pub order: Order,
+
+    /// Give up a request after so many seconds without a byte
+    #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = stall_timeout)]
+    pub stall_timeout: Duration,
+
+    /// The port of the page of metrics (0: any free one)
+    #[arg(long, default_value_t = 8002, value_name = "PORT")]
+    pub metrics_port: u16,
+}
+
+impl Options {
+    /// The peers of `--static-nodes`, in the order given.
+    #[must_use]
+    pub fn static_nodes(&self) -> Vec<Peer> {
+        let lists = self.static_nodes.iter();
+        lists.flat_map(|list| list.0.iter().cloned()).collect()
+    }
+
+    /// The first hour to fetch; `None`: all there are.
+    #[must_use]
+    pub fn first_hour(&self, now: DateTime<Utc>) -> Option<Hour> {
+        self.start.map(|start| Hour::of(start.at(now)))
+    }
+}
+
+/// The URLs of one `--static-nodes`. An empty list is fine: a compose file may leave it empty.
+#[derive(Debug, Clone)]
+pub struct StaticNodes(Vec<Peer>);
+
+impl FromStr for StaticNodes {
+    type Err = PeerError;
+
+    fn from_str(text: &str) -> Result<Self, PeerError> {
+        let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
+        urls.map(Peer::unnamed).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// From when on to fetch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start {
+    /// So long before the time of each round.
+    Ago(TimeDelta),
+    /// From this instant on.
+    At(DateTime<Utc>),
+}
+
+impl Start {
+    /// The instant, seen from `now`.
+    #[must_use]
+    pub fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Start::Ago(ago) => now
+                .checked_sub_signed(ago)
+                .unwrap_or(DateTime::<Utc>::MIN_UTC),
+            Start::At(instant) => instant,
+        }
+    }
+}
+
+/// Why a text is not a start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// A number, but not one of hours.
+    #[error("a number of hours ago is a plain decimal of at least 0")]
+    Hours,
+    /// Neither a number nor a time.
+    #[error(transparent)]
+    Time(#[from] dateutil::ParseError),
+}
+
+impl FromStr for Start {
+    type Err = StartError;
+
+    /// A plain decimal is a number of hours, unless it is so large that only a date without
+    /// separators can be meant.
+    fn from_str(text: &str) -> Result<Start, StartError> {
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        match text.parse::<f64>() {
+            Ok(hours) if plain && hours <= MOST_HOURS_AGO => {
+                // In range: just checked.
+                Ok(Start::Ago(TimeDelta::milliseconds((hours * 3.6e6) as i64)))
+            }
+            // A date parser would make a day of the month of `-5`.
+            Ok(_) if !plain => Err(StartError::Hours),
+            _ => Ok(Start::At(dateutil::parse(text)?)),
+        }
+    }
+}
+
+/// Which hours come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// The latest ones: what is asked for soonest.
+    Newest,
+    /// The earliest ones: what peers delete soonest.
+    Oldest,
+    /// By chance: several nodes that fetch from one another seldom do the same.
+    Random,
+}
+
+fn video_quality(text: &str) -> Result<Quality, String> {
+    let quality = Quality::new(text).map_err(|error| error.to_string())?;
+    if quality.is_chat() {
+        return Err("chat batches cannot be fetched yet".to_owned());
+    }
+    Ok(quality)
+}
+
+fn stall_timeout(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST_STALL => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(format!(
+            "it must be a number of seconds above 0, and at most {LONGEST_STALL}"
+        )),
+    }
+}
+
+/// The host's name, as other nodes usually call it.
+fn host_name() -> String {
+    let names = rustix::system::uname();
+    names.nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from(["backfiller"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_specification() {
+        let options = parse(&["a b", "c"]).unwrap();
+        let channels: Vec<_> = options.channels.iter().map(Channel::as_str).collect();
+        assert_eq!(channels, ["a", "b", "c"]);
+        let qualities: Vec<_> = options.qualities.iter().map(Quality::as_str).collect();
+        assert_eq!(qualities, ["source"]);
+        assert_eq!(options.localhost, host_name());
+        assert!(!options.localhost.is_empty() && !options.run_once);
+        assert_eq!((options.start, options.order), (None, Order::Newest));
+        assert_eq!(
+            (options.download_concurrency, options.recent_cutoff),
+            (5, 120)
+        );
+        assert_eq!(options.metrics_port, 8002);
+        assert!(options.static_nodes().is_empty());
+    }
+
+    #[test]
+    fn nodes_may_be_given_in_any_number_of_lists() {
+        let options = parse(&[
+            "c",
+            "--static-nodes",
+            "http://a, https://b/x,",
+            "--static-nodes",
+            "",
+            "--static-nodes=http://c",
+        ])
+        .unwrap();
+        let names: Vec<_> = options.static_nodes();
+        let names: Vec<_> = names.iter().map(Peer::name).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_start_is_a_number_of_hours_or_a_time() {
+        let now = dateutil::parse("2026-01-02T03:30:00Z").unwrap();
+        let table = [
+            ("0", "2026-01-02T03"),
+            ("0.5", "2026-01-02T03"),
+            ("0.6", "2026-01-02T02"),
+            ("48", "2025-12-31T03"),
+            ("1000000", "1911-12-05T11"),
+            ("20190615", "2019-06-15T00"),
+            ("2019-06-15T15:17-07:00", "2019-06-15T22"),
+            ("2019-06-15 15:17", "2019-06-15T15"),
+        ];
+        for (text, hour) in table {
+            let options = parse(&["c", "--start", text]).unwrap();
+            assert_eq!(options.first_hour(now).unwrap().to_string(), hour, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        let table: [&[&str]; 21] = [
+            &[],
+            &[""],
+            &["a/b"],
+            &["..", "a"],
+            &["c", "--qualities", ""],
+            &["c", "--qualities", "source,"],
+            &["c", "--qualities", "a/b"],
+            &["c", "--qualities", ".."],
+            &["c", "--qualities", "chat"],
+            &["c", "--static-nodes", "nonsense"],
+            &["c", "--static-nodes", "http://a,ftp://b"],
+            &["c", "--static-nodes", "http://a?b=c"],
+            &["c", "--start", "nonsense"],
+            &["c", "--start=-5"],
+            &["c", "--start", "inf"],
+            &["c", "--start", "1e3"],
+            &["c", "--download-concurrency", "0"],
+            &["c", "--recent-cutoff=-1"],
+            &["c", "--order", "backwards"],
+            &["c", "--stall-timeout", "0"],
+            &["c", "--metrics-port", "65536"],
+        ];
+        for arguments in table {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.use_stderr(), "{arguments:?}");
+        }
+    }
+}

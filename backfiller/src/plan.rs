@@ -1,0 +1,267 @@
+//! What is missing (SPEC §6), as a pure function: from what is listed here and there, the
+//! options and the clock, to what to do with every name. No I/O, and no input is ever changed.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::names::{NameError, PathPart};
+use common::segment::{Hour, Segment, SegmentDuration, SegmentHash, SegmentNameError, SegmentType};
+use common::store::HourNames;
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use crate::options::{Options, Order};
+
+/// How far the starts of twins may be apart.
+const TWIN_MICROS: u64 = 1000;
+
+/// The ending of a name that hides another.
+const TOMBSTONE: &str = ".tombstone";
+
+/// The options and the clock, as far as they decide what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The first hour to fetch; `None`: all there are.
+    pub first_hour: Option<Hour>,
+    /// What begins after this is recent: the downloader may still get it. `None`: nothing is.
+    pub recent_after: Option<DateTime<Utc>>,
+    /// Which hours come first.
+    pub order: Order,
+}
+
+impl Rules {
+    /// The rules at an instant.
+    #[must_use]
+    pub fn new(options: &Options, now: DateTime<Utc>) -> Rules {
+        let cutoff = TimeDelta::seconds(options.recent_cutoff.into());
+        Rules {
+            first_hour: options.first_hour(now),
+            recent_after: (options.recent_cutoff > 0).then(|| now - cutoff),
+            order: options.order,
+        }
+    }
+
+    fn is_recent(&self, start: DateTime<Utc>) -> bool {
+        self.recent_after.is_some_and(|after| start > after)
+    }
+}
+
+/// The hours to go through: the union of those listed, from the first one to fetch on, in the
+/// order wanted. An hour in which everything is recent is left out.
+#[must_use]
+pub fn hours<'a>(
+    listed: impl IntoIterator<Item = &'a BTreeSet<Hour>>,
+    rules: &Rules,
+    rng: &mut impl Rng,
+) -> Vec<Hour> {
+    let union: BTreeSet<Hour> = listed.into_iter().flatten().copied().collect();
+    let wanted = union.into_iter().filter(|hour| {
+        rules.first_hour.is_none_or(|first| *hour >= first) && !rules.is_recent(hour.start())
+    });
+    let mut hours: Vec<Hour> = wanted.collect();
+    match rules.order {
+        Order::Newest => hours.reverse(),
+        Order::Oldest => {}
+        Order::Random => hours.shuffle(rng),
+    }
+    hours
+}
+
+/// What is to be done about a name that a peer lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Fetch it.
+    Download(Segment),
+    /// Leave it.
+    Skip(Skip),
+}
+
+/// Why a listed name is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// The same segment is here, with a start within 1 ms.
+    Twin,
+    /// It is so young that the downloader may still get it.
+    Recent,
+    /// It is being written there.
+    Temp,
+    /// A tombstone here hides it.
+    BuriedHere,
+    /// A tombstone there hides it; only a peer that lists both names gets here.
+    BuriedThere,
+    /// It is a tombstone.
+    Tombstone,
+    /// The peer lists the name twice.
+    Repeated,
+    /// No file of ours has such a name.
+    BadName(BadName),
+}
+
+/// What is wrong with a listed name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// It cannot be a file's name.
+    #[error(transparent)]
+    Part(#[from] NameError),
+    /// It is not a segment's name.
+    #[error(transparent)]
+    Segment(#[from] SegmentNameError),
+}
+
+/// What is to be done about an hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// How many of the names listed there are here as well: there is nothing to do.
+    pub here: usize,
+    /// What to do about the others, in the order in which the peer lists them.
+    pub actions: Vec<(&'a str, Action)>,
+}
+
+/// Plans an hour of one quality.
+///
+/// Costs a comparison of strings for a name that is here too, if both lists are in order: two
+/// equal nodes plan a week in milliseconds.
+#[must_use]
+pub fn hour<'a, N: AsRef<str>>(
+    hour: Hour,
+    here: &HourNames,
+    there: &'a [N],
+    rules: &Rules,
+) -> Plan<'a> {
+    let buried_here = stems(&here.tombstones);
+    let mut buried_there = None;
+    let mut twins = None;
+    let mut planned = HashSet::new();
+    let mut next = 0;
+    let mut plan = Plan::default();
+    for name in there {
+        let name = name.as_ref();
+        if is_next(&here.files, &mut next, name) {
+            plan.here += 1;
+            continue;
+        }
+        let action = match candidate(hour, name) {
+            Err(skip) => Action::Skip(skip),
+            Ok(segment) => {
+                let stem = name.strip_suffix(".ts").unwrap_or(name);
+                let twins = twins.get_or_insert_with(|| Twins::new(hour, &here.files));
+                let buried_there = buried_there.get_or_insert_with(|| stems(there));
+                if buried_here.contains(stem) {
+                    Action::Skip(Skip::BuriedHere)
+                } else if buried_there.contains(stem) {
+                    Action::Skip(Skip::BuriedThere)
+                } else if rules.is_recent(segment.start()) {
+                    Action::Skip(Skip::Recent)
+                } else if twins.has(&segment) {
+                    Action::Skip(Skip::Twin)
+                } else if !planned.insert(name) {
+                    Action::Skip(Skip::Repeated)
+                } else {
+                    Action::Download(segment)
+                }
+            }
+        };
+        plan.actions.push((name, action));
+    }
+    plan
+}
+
+impl Plan<'_> {
+    /// The hours beside this one in which a twin of what is to be downloaded may lie: its
+    /// start may have been rounded over the edge.
+    #[must_use]
+    pub fn hours_beside(&self) -> BTreeSet<Hour> {
+        let mut beside = BTreeSet::new();
+        for (_, action) in &self.actions {
+            let Action::Download(segment) = action else {
+                continue;
+            };
+            let hour = segment.hour();
+            let start = segment.start_micros();
+            if start.abs_diff(hour.start_micros()) <= TWIN_MICROS {
+                beside.insert(hour.previous());
+            }
+            if start.abs_diff(hour.next().start_micros()) <= TWIN_MICROS {
+                beside.insert(hour.next());
+            }
+        }
+        beside
+    }
+
+    /// Leaves what has a twin in an hour beside this one, of which these files are here.
+    pub fn leave_twins(&mut self, beside: Hour, files: &[String]) {
+        let twins = Twins::new(beside, files);
+        for (_, action) in &mut self.actions {
+            if let Action::Download(segment) = action
+                && twins.has(segment)
+            {
+                *action = Action::Skip(Skip::Twin);
+            }
+        }
+    }
+}
+
+/// True iff the name is among the files, which are in order. `next` is where it is looked for
+/// first: where the list goes on after the name before it.
+fn is_next(files: &[String], next: &mut usize, name: &str) -> bool {
+    let found = match files.get(*next) {
+        Some(file) if file == name => Ok(*next),
+        _ => files.binary_search_by(|file| file.as_str().cmp(name)),
+    };
+    if let Ok(at) = found {
+        *next = at + 1;
+    }
+    found.is_ok()
+}
+
+/// The segment of a listed name, if it is one that can be fetched.
+fn candidate(hour: Hour, name: &str) -> Result<Segment, Skip> {
+    let bad = |error: BadName| Skip::BadName(error);
+    PathPart::new(name).map_err(|error| bad(error.into()))?;
+    if name.ends_with(TOMBSTONE) {
+        return Err(Skip::Tombstone);
+    }
+    let segment = Segment::parse(hour, name).map_err(|error| bad(error.into()))?;
+    match segment.kind() {
+        SegmentType::Temp => Err(Skip::Temp),
+        _ => Ok(segment),
+    }
+}
+
+/// The stems that the tombstones among these names hide.
+fn stems<N: AsRef<str>>(names: &[N]) -> HashSet<&str> {
+    let stems = names
+        .iter()
+        .map(|name| name.as_ref().strip_suffix(TOMBSTONE));
+    stems.flatten().collect()
+}
+
+/// Segments that are here, by all that twins have in common.
+struct Twins(HashMap<(SegmentHash, SegmentDuration, SegmentType), Vec<i64>>);
+
+impl Twins {
+    fn new(hour: Hour, files: &[String]) -> Twins {
+        let mut twins: HashMap<_, Vec<i64>> = HashMap::new();
+        for file in files {
+            if let Ok(segment) = Segment::parse(hour, file)
+                && let Some(key) = Twins::key(&segment)
+            {
+                twins.entry(key).or_default().push(segment.start_micros());
+            }
+        }
+        Twins(twins)
+    }
+
+    fn has(&self, segment: &Segment) -> bool {
+        let starts = Twins::key(segment).and_then(|key| self.0.get(&key));
+        let is_near = |start: &i64| start.abs_diff(segment.start_micros()) <= TWIN_MICROS;
+        starts.is_some_and(|starts| starts.iter().any(is_near))
+    }
+
+    fn key(segment: &Segment) -> Option<(SegmentHash, SegmentDuration, SegmentType)> {
+        Some((segment.hash()?, segment.duration(), segment.kind()))
+    }
+}

@@ -1,0 +1,382 @@
+//! A peer's HTTP API (SPEC §4), typed. All that comes from there is bounded in size and time,
+//! and nothing of it is trusted.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::http::{HttpClient, HttpError, next_chunk, read_all, shown};
+use common::names::{Channel, Quality};
+use common::segment::{Hour, SegmentPath};
+use reqwest::header::ACCEPT_ENCODING;
+use reqwest::{RequestBuilder, Response};
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use tokio::time::timeout;
+use url::Url;
+
+/// The largest listing, unpacked: 250,000 names of segments take 20 MB.
+const MAX_LISTING: u64 = 64 * 1024 * 1024;
+
+/// The most names in a listing: an hour of segments of 0.1 s, of seven kinds each.
+const MAX_NAMES: usize = 250_000;
+
+/// The largest segment: ten seconds at 200 Mbit/s.
+const MAX_SEGMENT: u64 = 256 * 1024 * 1024;
+
+/// So many stall timeouts are enough for a whole listing.
+const LISTING_STALLS: u32 = 4;
+
+/// No segment takes so long, even over a poor link: whoever sends a byte now and then must not
+/// hold a slot for ever.
+const MAX_DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// How much of a reason is repeated, in characters: it may quote what the peer sent.
+const MAX_REASON: usize = 200;
+
+/// Why a peer did not give what it was asked for. One line.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The request failed.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// No head came.
+    #[error("{url} did not answer in {after:?}")]
+    Silent {
+        /// What was asked.
+        url: Box<str>,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The body stood still.
+    #[error("the body of {url} stood still for {after:?}")]
+    Stalled {
+        /// What was asked.
+        url: Box<str>,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The body came, but too slowly.
+    #[error("{url} did not end in {after:?}")]
+    Slow {
+        /// What was asked.
+        url: Box<str>,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// Not a JSON array of strings.
+    #[error("{url} is not a list of names: {reason}")]
+    NotAList {
+        /// What was asked.
+        url: Box<str>,
+        /// What was found.
+        reason: String,
+    },
+}
+
+impl RemoteError {
+    /// True iff the peer gave no answer at all: it may be down.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            RemoteError::Silent { .. } | RemoteError::Http(HttpError::NoResponse { .. })
+        )
+    }
+
+    /// True iff the connection failed us, before or in the middle of the answer, rather than
+    /// the answer itself.
+    #[must_use]
+    pub fn is_transport(&self) -> bool {
+        let in_the_middle = matches!(
+            self,
+            RemoteError::Stalled { .. }
+                | RemoteError::Slow { .. }
+                | RemoteError::Http(HttpError::Body { .. })
+        );
+        in_the_middle || self.is_silence()
+    }
+}
+
+/// A peer's API.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    client: HttpClient,
+    base: Url,
+    stall: Duration,
+}
+
+impl Remote {
+    /// The API at a URL. A request is given up after `stall` without a byte.
+    #[must_use]
+    pub fn new(client: HttpClient, base: Url, stall: Duration) -> Remote {
+        Remote {
+            client,
+            base,
+            stall,
+        }
+    }
+
+    /// The hours of a quality.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn hours(
+        &self,
+        channel: &Channel,
+        quality: &Quality,
+    ) -> Result<Listing, RemoteError> {
+        let url = self.url(&["files", channel.as_str(), quality.as_str()]);
+        self.list("list_hours", url).await
+    }
+
+    /// The files of an hour, without tombstones and what they hide.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn hour(
+        &self,
+        channel: &Channel,
+        quality: &Quality,
+        hour: Hour,
+    ) -> Result<Listing, RemoteError> {
+        let hour = hour.to_string();
+        let mut url = self.url(&["files", channel.as_str(), quality.as_str(), &hour]);
+        url.set_query(Some("tombstones=false"));
+        self.list("list_segments", url).await
+    }
+
+    /// Asks for a segment's content; its head has come when this returns.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn segment(&self, path: &SegmentPath) -> Result<Content, RemoteError> {
+        let SegmentPath {
+            channel,
+            quality,
+            segment,
+        } = path;
+        let (hour, name) = (segment.hour().to_string(), segment.to_string());
+        let url = self.url(&["segments", channel.as_str(), quality.as_str(), &hour, &name]);
+        // Video does not shrink, and its declared length is worth more.
+        let request = self.client.get(&url).header(ACCEPT_ENCODING, "identity");
+        let response = self.head("backfill_segment", &url, request).await?;
+        let content = Content {
+            response,
+            stall: self.stall,
+            received: 0,
+        };
+        match content.response.content_length() {
+            Some(length) if length > MAX_SEGMENT => Err(content.too_large()),
+            _ => Ok(content),
+        }
+    }
+
+    /// The URL of a path below the peer's own; parts are percent-encoded.
+    fn url(&self, parts: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            // Always so: a peer's URL is http or https.
+            path.pop_if_empty().extend(parts);
+        }
+        url
+    }
+
+    async fn head(
+        &self,
+        purpose: &str,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Response, RemoteError> {
+        match timeout(self.stall, self.client.send_ok(purpose, request)).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(RemoteError::Silent {
+                url: shown(url),
+                after: self.stall,
+            }),
+        }
+    }
+
+    async fn list(&self, purpose: &str, url: Url) -> Result<Listing, RemoteError> {
+        let response = self.head(purpose, &url, self.client.get(&url)).await?;
+        let url = shown(&url);
+        let after = self.stall * LISTING_STALLS;
+        match timeout(after, read_all(response, "listing", MAX_LISTING)).await {
+            Ok(body) => Ok(Listing { body: body?, url }),
+            Err(_) => Err(RemoteError::Slow { url, after }),
+        }
+    }
+}
+
+/// A listing as it came. Reading it takes a while if it is large: do so on a blocking thread.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    body: Bytes,
+    url: Box<str>,
+}
+
+impl Listing {
+    /// The names in it, which may be anything.
+    ///
+    /// # Errors
+    /// [`RemoteError::NotAList`].
+    pub fn names(&self) -> Result<Vec<Cow<'_, str>>, RemoteError> {
+        let mut json = serde_json::Deserializer::from_slice(&self.body);
+        let names = json.deserialize_seq(Names);
+        let names = names.and_then(|names| json.end().map(|()| names));
+        names.map_err(|error| RemoteError::NotAList {
+            url: self.url.clone(),
+            reason: error.to_string().chars().take(MAX_REASON).collect(),
+        })
+    }
+}
+
+/// Reads a bounded list of names, borrowing them where nothing in them is escaped.
+struct Names;
+
+impl<'de> Visitor<'de> for Names {
+    type Value = Vec<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON array of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut names = Vec::new();
+        while let Some(Name(name)) = items.next_element()? {
+            if names.len() == MAX_NAMES {
+                let message = format_args!("more than {MAX_NAMES} names");
+                return Err(A::Error::custom(message));
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A segment's content, piece by piece.
+#[derive(Debug)]
+pub struct Content {
+    response: Response,
+    stall: Duration,
+    received: u64,
+}
+
+impl Content {
+    /// How long a whole segment may take.
+    #[must_use]
+    pub fn time_limit() -> Duration {
+        MAX_DOWNLOAD
+    }
+
+    /// The error of a segment that took longer than [`Content::time_limit`].
+    #[must_use]
+    pub fn slow(&self) -> RemoteError {
+        RemoteError::Slow {
+            url: shown(self.response.url()),
+            after: MAX_DOWNLOAD,
+        }
+    }
+
+    /// The next piece; `None` at the proper end.
+    ///
+    /// # Errors
+    /// [`RemoteError`] if it broke off, stood still, or is larger than any segment.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, RemoteError> {
+        let Ok(piece) = timeout(self.stall, next_chunk(&mut self.response)).await else {
+            return Err(RemoteError::Stalled {
+                url: shown(self.response.url()),
+                after: self.stall,
+            });
+        };
+        let Some(piece) = piece? else {
+            return Ok(None);
+        };
+        self.received += piece.len() as u64;
+        if self.received > MAX_SEGMENT {
+            return Err(self.too_large());
+        }
+        Ok(Some(piece))
+    }
+
+    fn too_large(&self) -> RemoteError {
+        RemoteError::Http(HttpError::TooLarge {
+            url: shown(self.response.url()),
+            kind: "segment",
+            limit: MAX_SEGMENT,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(body: impl Into<Bytes>) -> Listing {
+        Listing {
+            body: body.into(),
+            url: "http://a/files".into(),
+        }
+    }
+
+    #[test]
+    fn parts_are_encoded_and_put_behind_the_peers_own_path() {
+        let client = HttpClient::new().unwrap();
+        let channel = Channel::new("a b").unwrap();
+        let quality = Quality::new("ü%?#x").unwrap();
+        for (base, begin) in [
+            ("http://h:1", "http://h:1/"),
+            ("http://h/x/y", "http://h/x/y/"),
+            ("http://h/x/y/", "http://h/x/y/"),
+        ] {
+            let remote = Remote::new(client.clone(), base.parse().unwrap(), Duration::ZERO);
+            let url = remote.url(&["files", channel.as_str(), quality.as_str()]);
+            assert_eq!(url.as_str(), format!("{begin}files/a%20b/%C3%BC%25%3F%23x"));
+        }
+    }
+
+    #[test]
+    fn names_are_read_and_nothing_else() {
+        let good = listing(r#" ["a.ts", "b\/\u00e4", ""] "#);
+        assert_eq!(good.names().unwrap(), ["a.ts", "b/ä", ""]);
+        assert!(listing("[]").names().unwrap().is_empty());
+        let table = [
+            ("", "EOF"),
+            ("<html>", "expected value"),
+            (r#"{"a": "b"}"#, "expected a JSON array of strings"),
+            (r#""a""#, "expected a JSON array of strings"),
+            (r#"["a", 1]"#, "invalid type: integer"),
+            (r#"["a", ["b"]]"#, "invalid type: sequence"),
+            (r#"["a", null]"#, "invalid type: null"),
+            (r#"["a""#, "EOF"),
+            (r#"["a"] x"#, "trailing characters"),
+            (r#"["\ud800"]"#, "hex escape"),
+        ];
+        for (body, reason) in table {
+            let error = listing(body).names().unwrap_err().to_string();
+            assert!(
+                error.starts_with("http://a/files is not a list of names: "),
+                "{error}"
+            );
+            assert!(error.contains(reason), "{body}: {error}");
+        }
+        assert!(listing(b"[\"\xff\"]".to_vec()).names().is_err());
+    }
+
+    #[test]
+    fn the_number_of_names_and_the_length_of_an_error_are_bounded() {
+        let many = |count: usize| {
+            let names = vec!["\"\""; count];
+            listing(format!("[{}]", names.join(",")))
+        };
+        assert_eq!(many(MAX_NAMES).names().unwrap().len(), MAX_NAMES);
+        let error = many(MAX_NAMES + 1).names().unwrap_err().to_string();
+        assert!(error.contains("more than 250000 names"), "{error}");
+        let quoted = listing(format!("\"{}\"", "\\n".repeat(100_000)));
+        let error = quoted.names().unwrap_err().to_string();
+        assert!(error.len() < 300 && !error.contains('\n'), "{error}");
+    }
+}

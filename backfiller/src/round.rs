@@ -1,0 +1,434 @@
+//! A round at one peer: its hours, then hour by hour what is missing, and the downloads of it.
+//! No more than an hour's list is in memory at any time.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::Utc;
+use common::names::{Channel, Quality};
+use common::segment::{Hour, Segment, SegmentPath};
+use common::store::{Store, StoreError};
+use futures::StreamExt;
+use futures::stream;
+use rand::seq::SliceRandom;
+
+use crate::Context;
+use crate::claims::Held;
+use crate::download::{self, DownloadError, Fetched};
+use crate::journal::{Journal, Matter, Novelty, shown};
+use crate::metrics;
+use crate::plan::{self, Action, Plan, Rules, Skip};
+use crate::remote::{Listing, Remote, RemoteError};
+
+/// After so many downloads in a row that failed in transport, we ask whether the peer is there
+/// at all, rather than wait for the timeouts of an hour's list.
+const SUSPICIOUS: usize = 10;
+
+/// So many failures of segments are worth a line of warning in one round; the line at its end
+/// has their number.
+const MOST_WARNINGS: usize = 20;
+
+/// So many files that another worker has in hand are remembered until the end of the round;
+/// what is beyond is looked at in the next one.
+const MOST_DEFERRED: usize = 10_000;
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Hours gone through.
+    pub hours: usize,
+    /// Segments downloaded.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Segments that could not be downloaded.
+    pub failures: u64,
+    /// Why not all listings could be had (the first reason). The peer counts as failing then.
+    pub error: Option<RoundError>,
+}
+
+/// What stops a round, or a part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// A listing of the peer.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A directory here.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No room here.
+    #[error("there is no room for more: {0}")]
+    DiskFull(DownloadError),
+    /// A blocking thread panicked, or the process is ending.
+    #[error("a thread that compares listings was lost: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl RoundError {
+    /// True iff going on would be of no use.
+    fn ends_the_round(&self) -> bool {
+        match self {
+            RoundError::Remote(error) => error.is_silence(),
+            RoundError::Store(_) => false,
+            RoundError::DiskFull(_) | RoundError::Thread(_) => true,
+        }
+    }
+}
+
+/// The peer of a round, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name.
+    pub peer: Arc<str>,
+    /// Its API.
+    pub remote: Remote,
+    /// What was said about it.
+    pub journal: Arc<Journal>,
+}
+
+/// Goes once through all that a peer has. `patient`: waits, at the end, for files that other
+/// workers have in hand, and takes over if they fail. Dropping the future anywhere leaves no
+/// temporary file.
+pub async fn run(context: &Context, target: &Target, patient: bool) -> Report {
+    let mut round = Round {
+        context,
+        target,
+        report: Report::default(),
+        deferred: Vec::new(),
+        warnings: 0,
+    };
+    let ended = match round.every_hour().await {
+        Ok(()) => round.deferred(patient).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        round.failed(error);
+    }
+    round.report
+}
+
+/// A rendition and the hours that the peer has of it.
+struct Listed {
+    channel: Channel,
+    quality: Quality,
+    hours: BTreeSet<Hour>,
+}
+
+struct Round<'a> {
+    context: &'a Context,
+    target: &'a Target,
+    report: Report,
+    /// What other workers had in hand when it was its turn.
+    deferred: Vec<(SegmentPath, Held)>,
+    warnings: usize,
+}
+
+impl<'a> Round<'a> {
+    async fn every_hour(&mut self) -> Result<(), RoundError> {
+        let listed = self.listed().await?;
+        let sets = listed.iter().map(|listed| &listed.hours);
+        let hours = plan::hours(sets, &self.rules(), &mut rand::rng());
+        for hour in hours {
+            for listed in &listed {
+                if !listed.hours.contains(&hour) {
+                    continue;
+                }
+                let place = Place {
+                    target: self.target.clone(),
+                    channel: listed.channel.clone(),
+                    quality: listed.quality.clone(),
+                    hour,
+                };
+                match self.hour(&place).await {
+                    Err(error) if error.ends_the_round() => return Err(error),
+                    Err(error) => self.failed(error),
+                    Ok(()) => {}
+                }
+            }
+            self.report.hours += 1;
+        }
+        Ok(())
+    }
+
+    /// The hours of every channel and quality. One whose list is bad does not hide the others.
+    async fn listed(&mut self) -> Result<Vec<Listed>, RoundError> {
+        let Context { options, .. } = self.context;
+        let mut all = Vec::new();
+        for channel in &options.channels {
+            for quality in &options.qualities {
+                match self.hours_of(channel, quality).await {
+                    Ok(hours) => all.push(Listed {
+                        channel: channel.clone(),
+                        quality: quality.clone(),
+                        hours,
+                    }),
+                    Err(error) if error.ends_the_round() => return Err(error),
+                    Err(error) => self.failed(error),
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn hours_of(
+        &self,
+        channel: &Channel,
+        quality: &Quality,
+    ) -> Result<BTreeSet<Hour>, RoundError> {
+        let listing = self.target.remote.hours(channel, quality).await?;
+        let target = self.target.clone();
+        let place = format!("{channel}/{quality}");
+        let read = move || {
+            let mut hours = BTreeSet::new();
+            for name in listing.names()? {
+                match name.parse::<Hour>() {
+                    Ok(hour) => {
+                        hours.insert(hour);
+                    }
+                    Err(error) => target.note_bad_name(&place, &name, &error),
+                }
+            }
+            Ok(hours)
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+
+    /// Plans an hour of a quality and downloads what is missing.
+    async fn hour(&mut self, place: &Place) -> Result<(), RoundError> {
+        let listing = self.list(place).await?;
+        let (store, rules) = (self.context.store.clone(), self.rules());
+        let missing = {
+            let place = place.clone();
+            move || place.missing(&store, &listing, &rules)
+        };
+        let mut missing = tokio::task::spawn_blocking(missing).await??;
+        missing.shuffle(&mut rand::rng());
+        self.download(place, missing).await
+    }
+
+    async fn list(&self, place: &Place) -> Result<Listing, RemoteError> {
+        let remote = &self.target.remote;
+        remote
+            .hour(&place.channel, &place.quality, place.hour)
+            .await
+    }
+
+    async fn download(&mut self, place: &Place, missing: Vec<Segment>) -> Result<(), RoundError> {
+        let before = self.report.segments;
+        let (context, remote) = (self.context, &self.target.remote);
+        let paths = missing.into_iter().map(|segment| place.path(segment));
+        let downloads = paths.map(|path| async move {
+            let outcome = download::segment(&context.store, &context.claims, remote, &path).await;
+            (path, outcome)
+        });
+        let at_once = context.options.download_concurrency.into();
+        let mut downloads = stream::iter(downloads).buffer_unordered(at_once);
+        let mut ended = Ok(());
+        let mut in_a_row = 0;
+        while let Some((path, outcome)) = downloads.next().await {
+            let transport = matches!(&outcome, Err(error) if error.is_transport());
+            in_a_row = if transport { in_a_row + 1 } else { 0 };
+            ended = self.note(path, outcome);
+            if ended.is_ok() && in_a_row >= SUSPICIOUS {
+                in_a_row = 0;
+                ended = match self.list(place).await {
+                    Err(error) if error.is_silence() => Err(error.into()),
+                    _ => Ok(()),
+                };
+            }
+            if ended.is_err() {
+                break;
+            }
+        }
+        if self.report.segments > before {
+            let labels = [
+                &*self.target.peer,
+                place.channel.as_str(),
+                place.quality.as_str(),
+            ];
+            metrics::HOURS_BACKFILLED.with_label_values(&labels).inc();
+        }
+        ended
+    }
+
+    /// Tries once more what other workers had in hand: they may have failed.
+    async fn deferred(&mut self, patient: bool) -> Result<(), RoundError> {
+        let (context, remote) = (self.context, &self.target.remote);
+        let deferred = std::mem::take(&mut self.deferred);
+        let downloads = deferred.into_iter().map(|(path, mut held)| async move {
+            loop {
+                if patient {
+                    held.released().await;
+                }
+                let outcome =
+                    download::segment(&context.store, &context.claims, remote, &path).await;
+                match outcome {
+                    Ok(Fetched::InHand(still)) if patient => held = still,
+                    outcome => return (path, outcome),
+                }
+            }
+        });
+        let at_once = context.options.download_concurrency.into();
+        let mut downloads = stream::iter(downloads).buffer_unordered(at_once);
+        while let Some((path, outcome)) = downloads.next().await {
+            self.note(path, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Counts and logs what became of a segment.
+    fn note(
+        &mut self,
+        path: SegmentPath,
+        outcome: Result<Fetched, DownloadError>,
+    ) -> Result<(), RoundError> {
+        let hour = path.segment.hour().to_string();
+        let SegmentPath {
+            channel, quality, ..
+        } = &path;
+        let labels = [
+            &*self.target.peer,
+            channel.as_str(),
+            quality.as_str(),
+            &hour,
+        ];
+        let error = match outcome {
+            Ok(Fetched::Downloaded { bytes }) => {
+                self.report.segments += 1;
+                self.report.bytes += bytes;
+                metrics::SEGMENTS_BACKFILLED
+                    .with_label_values(&labels)
+                    .inc();
+                tracing::debug!(segment = %path, bytes, "downloaded");
+                return Ok(());
+            }
+            Ok(Fetched::NoLongerMissing) => return Ok(()),
+            Ok(Fetched::InHand(held)) => {
+                if self.deferred.len() < MOST_DEFERRED {
+                    self.deferred.push((path, held));
+                }
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        self.report.failures += 1;
+        match &error {
+            DownloadError::Mismatch(_) => metrics::HASH_MISMATCHES.with_label_values(&labels).inc(),
+            _ => self.count_error(),
+        }
+        let name = path.to_string();
+        let warn = self.warnings < MOST_WARNINGS
+            && self.target.journal.note(Matter::Failed, "", &name) == Novelty::New;
+        let what = match &error {
+            DownloadError::Mismatch(_) => "discarded a segment that is not what its name says",
+            _ => "cannot fetch a segment",
+        };
+        if warn {
+            self.warnings += 1;
+            tracing::warn!(segment = name, %error, "{what}");
+        } else {
+            tracing::debug!(segment = name, %error, "{what}");
+        }
+        match error.is_disk_full() {
+            true => Err(RoundError::DiskFull(error)),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes that a part of the round failed.
+    fn failed(&mut self, error: RoundError) {
+        self.count_error();
+        if self.report.error.is_none() {
+            self.report.error = Some(error);
+        } else {
+            tracing::debug!(%error, "another listing failed");
+        }
+    }
+
+    fn count_error(&self) {
+        let errors = &metrics::BACKFILL_ERRORS;
+        errors.with_label_values(&[&*self.target.peer]).inc();
+    }
+
+    fn rules(&self) -> Rules {
+        Rules::new(&self.context.options, Utc::now())
+    }
+}
+
+/// An hour of a quality at a peer.
+#[derive(Debug, Clone)]
+struct Place {
+    target: Target,
+    channel: Channel,
+    quality: Quality,
+    hour: Hour,
+}
+
+impl Place {
+    fn path(&self, segment: Segment) -> SegmentPath {
+        SegmentPath {
+            channel: self.channel.clone(),
+            quality: self.quality.clone(),
+            segment,
+        }
+    }
+
+    /// What of a listing is missing here. Blocking.
+    fn missing(
+        &self,
+        store: &Store,
+        listing: &Listing,
+        rules: &Rules,
+    ) -> Result<Vec<Segment>, RoundError> {
+        let there: Vec<Cow<'_, str>> = listing.names()?;
+        let list = |hour| store.hour_names(&self.channel, &self.quality, hour);
+        let here = list(self.hour)?;
+        let mut plan = plan::hour(self.hour, &here, &there, rules);
+        for beside in plan.hours_beside() {
+            plan.leave_twins(beside, &list(beside)?.files);
+        }
+        Ok(self.sort_out(plan))
+    }
+
+    /// The segments to download. What is to be said of the others is said here.
+    fn sort_out(&self, plan: Plan<'_>) -> Vec<Segment> {
+        let hour = self.hour.to_string();
+        let place = format!("{}/{}/{hour}", self.channel, self.quality);
+        let mut missing = Vec::new();
+        for (name, action) in plan.actions {
+            match action {
+                Action::Download(segment) => missing.push(segment),
+                Action::Skip(Skip::BadName(error)) => {
+                    self.target.note_bad_name(&place, name, &error);
+                }
+                Action::Skip(Skip::Twin) => {
+                    let journal = &self.target.journal;
+                    if journal.note(Matter::Twin, &place, name) != Novelty::Known {
+                        let (channel, quality) = (self.channel.as_str(), self.quality.as_str());
+                        metrics::SMALL_DIFFERENCE_SEGMENTS
+                            .with_label_values(&[&*self.target.peer, channel, quality, &hour])
+                            .inc();
+                        tracing::debug!(place, name, "left a segment whose twin is here");
+                    }
+                }
+                Action::Skip(_) => {}
+            }
+        }
+        missing
+    }
+}
+
+impl Target {
+    /// Logs and counts, once, a name that is none of ours.
+    fn note_bad_name(&self, place: &str, name: &str, error: &dyn std::fmt::Display) {
+        let novelty = self.journal.note(Matter::BadName, place, name);
+        if novelty != Novelty::Known {
+            metrics::BAD_NAMES.with_label_values(&[&*self.peer]).inc();
+        }
+        if novelty == Novelty::New {
+            let name = shown(name);
+            tracing::warn!(peer = &*self.peer, place, name, %error, "left a bad name");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One worker for each peer: rounds, and the pauses between them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::timing::{backoff, jitter};
+use tokio::time::{Instant, sleep};
+
+use crate::Context;
+use crate::metrics;
+use crate::peers::Peer;
+use crate::remote::Remote;
+use crate::round::{self, Report, Target};
+
+/// From the beginning of a round to that of the next (SPEC §6).
+const INTERVAL: Duration = Duration::from_secs(120);
+
+/// A round that took longer than the interval is followed by the next after this.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A failing peer is tried again after this, doubled with each failure …
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// … so many times at most (SPEC §6).
+const DOUBLINGS: u32 = 4;
+
+/// Fetches from one peer.
+#[derive(Debug)]
+pub struct Worker {
+    context: Arc<Context>,
+    target: Target,
+}
+
+impl Worker {
+    /// A worker for a peer, which knows nothing of it yet.
+    #[must_use]
+    pub fn new(context: Arc<Context>, peer: &Peer) -> Worker {
+        metrics::register_peer(peer.name());
+        let stall = context.options.stall_timeout;
+        let target = Target {
+            peer: peer.name().into(),
+            remote: Remote::new(context.client.clone(), peer.url().clone(), stall),
+            journal: Arc::default(),
+        };
+        Worker { context, target }
+    }
+
+    /// Does rounds until it is dropped.
+    pub async fn run(self) -> Infallible {
+        let mut failures = 0;
+        loop {
+            let start = Instant::now();
+            let report = round::run(&self.context, &self.target, false).await;
+            failures = match report.error {
+                Some(_) => failures + 1,
+                None => 0,
+            };
+            let pause = pause(failures, start.elapsed());
+            self.log(&report, start, Some(pause));
+            sleep(pause).await;
+        }
+    }
+
+    /// Does one round.
+    pub async fn once(self) -> Report {
+        let start = Instant::now();
+        let report = round::run(&self.context, &self.target, true).await;
+        self.log(&report, start, None);
+        report
+    }
+
+    fn log(&self, report: &Report, start: Instant, pause: Option<Duration>) {
+        let Report {
+            hours,
+            segments,
+            bytes,
+            failures,
+            error,
+        } = report;
+        let seconds = rounded(start.elapsed());
+        match error {
+            None => {
+                tracing::info!(hours, segments, bytes, failures, seconds, "round done");
+            }
+            Some(error) => {
+                let retry = pause.map(rounded);
+                tracing::warn!(
+                    hours, segments, bytes, failures, seconds, retry, %error, "round failed"
+                );
+            }
+        }
+    }
+}
+
+/// How long to wait after a round that took so long, the last of so many failed ones.
+fn pause(failures: u32, took: Duration) -> Duration {
+    match failures {
+        0 => jitter(INTERVAL).saturating_sub(took).max(SHORTEST_PAUSE),
+        failures => backoff(FIRST_RETRY, failures, DOUBLINGS),
+    }
+}
+
+/// Seconds to the millisecond.
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_those_of_the_specification() {
+        // (failures, seconds that the round took, pause at least, at most)
+        let table = [
+            (0, 0, 108.0, 132.0),
+            (0, 100, 8.0, 32.0),
+            (0, 1000, 5.0, 5.0),
+            (1, 30, 4.5, 5.5),
+            (2, 30, 9.0, 11.0),
+            (5, 30, 72.0, 88.0),
+            (500, 30, 72.0, 88.0),
+        ];
+        for (failures, took, least, most) in table {
+            let pause = pause(failures, Duration::from_secs(took)).as_secs_f64();
+            assert!(
+                (least..=most).contains(&pause),
+                "{failures} {took}: {pause}"
+            );
+        }
+    }
+}
