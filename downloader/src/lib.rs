@@ -1,2 +1,127 @@
-//! Records live HLS as content-hashed segment files.
+//! Records live HLS as content-hashed segment files (SPEC §5): whatever a playlist listed and
+//! the origin still serves ends up on disk in full.
+//!
+//! Data goes one way: `provider` finds media playlists, `playlist` reads them, `timeline` says
+//! what is new, a `worker` has a `getter` fetch it, and that writes it through `common::store`.
+//! `manager` keeps a channel's workers. See docs/ARCHITECTURE.md.
+
+pub mod channel;
+pub mod fetch;
+pub mod getter;
+mod init;
+pub mod manager;
+mod metrics;
 pub mod playlist;
+pub mod provider;
+pub mod recorded;
+pub mod rendition;
+pub mod timeline;
+pub mod timing;
+pub mod worker;
+
+use clap::Parser;
+use common::http::{HttpClient, HttpError};
+use common::names::Quality;
+use common::serve::BindError;
+use common::service::{self, CommonOptions};
+use common::store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::{ChannelKind, ChannelSpec};
+use crate::manager::Manager;
+use crate::provider::{Provider, UrlProvider};
+use crate::timing::Timing;
+
+/// Records live HLS streams as segment files
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Options {
+    /// Channels to record: NAME[!]:url:URL, where URL is an HLS playlist; `!` marks a channel
+    /// that is expected to be up
+    #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ')]
+    pub channels: Vec<ChannelSpec>,
+
+    /// What every service can be told.
+    #[command(flatten)]
+    pub common: CommonOptions,
+
+    /// Qualities to record, separated by commas; a url channel has only `source`
+    #[arg(
+        long,
+        default_value = "source",
+        value_delimiter = ',',
+        value_name = "QUALITY"
+    )]
+    pub qualities: Vec<Quality>,
+
+    /// The port of the page of metrics (0: any free one)
+    #[arg(long, default_value_t = 8001, value_name = "PORT")]
+    pub metrics_port: u16,
+
+    /// Multiplies all intervals and timeouts; for tests
+    #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = factor, hide = true)]
+    pub time_scale: f64,
+}
+
+/// A factor that leaves times that make sense.
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (0.001..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("it is no number from 0.001 to 100".to_owned()),
+    }
+}
+
+/// Why the downloader cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// No port for metrics.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// Records until `shutdown`; returns when everything that was running has ended.
+///
+/// # Errors
+/// [`RunError`], before anything is recorded.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+    let client = HttpClient::new()?;
+    let store = Store::new(&options.common.base_dir);
+    let last = CancellationToken::new();
+    let page = service::serve_metrics(options.metrics_port, last.clone()).await?;
+    let timing = Timing::default().scaled(options.time_scale);
+    let mut tasks = JoinSet::new();
+    for spec in &options.channels {
+        let (store, channel) = (store.clone(), spec.name.clone());
+        // Beside the recording: a week of files takes a while to look at.
+        tasks.spawn_blocking(move || {
+            if let Err(error) = store.remove_leftovers(&channel) {
+                tracing::warn!(%channel, %error, "cannot look for temporary files of dead processes");
+            }
+        });
+    }
+    for spec in options.channels {
+        let ChannelKind::Url(url) = spec.kind;
+        let manager = Manager {
+            channel: spec.name,
+            important: spec.important,
+            provider: Provider::Url(UrlProvider { url }),
+            client: client.clone(),
+            store: store.clone(),
+            timing,
+        };
+        tasks.spawn(manager.run(shutdown.clone()));
+    }
+    while let Some(outcome) = tasks.join_next().await {
+        if let Err(error) = outcome {
+            tracing::error!(%error, "a task crashed");
+        }
+    }
+    // The page goes last, so that the end can be seen on it.
+    last.cancel();
+    let _ = page.await;
+    Ok(())
+}

@@ -37,6 +37,9 @@ pub enum PlaylistError {
     /// It is something else: an error page, say.
     #[error("it is no HLS playlist: it begins with {0:?}, not #EXTM3U")]
     NoHeader(String),
+    /// One that lists renditions, where one that lists segments has to be.
+    #[error("it is a master playlist, not a media playlist")]
+    Master,
     /// A delta update, for which we never ask.
     #[error("it is a delta update (EXT-X-SKIP), which was not asked for")]
     Delta,

@@ -1,0 +1,194 @@
+//! What the downloader asks of an origin: playlists, and parts of resources.
+
+use bytes::Bytes;
+use common::hedge::{Hedge, HedgeError};
+use common::http::{self, HttpClient, HttpError};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
+use reqwest::{Response, StatusCode};
+use url::Url;
+
+use crate::playlist::{self, ByteRange, Playlist, PlaylistError};
+
+/// A day of 2 s segments with URLs as long as Twitch's is 35 MB.
+const MAX_PLAYLIST: u64 = 64 * 1024 * 1024;
+
+/// Why there is no playlist.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No good answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// An answer that is no playlist.
+    #[error("{url} cannot be read: {source}")]
+    Playlist {
+        /// What was asked.
+        url: Box<str>,
+        /// What is wrong with it.
+        source: PlaylistError,
+    },
+    /// No answer in time.
+    #[error("no answer from {url} in {time:?}")]
+    TimedOut {
+        /// What was asked.
+        url: Box<str>,
+        /// How long.
+        time: std::time::Duration,
+    },
+}
+
+impl FetchError {
+    /// The status of the answer, if it was not a good one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            FetchError::Http(error) => error.status(),
+            _ => None,
+        }
+    }
+
+    /// A word for metrics.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            FetchError::Http(HttpError::Status { status, .. }) => status.as_str().to_owned(),
+            FetchError::Http(HttpError::TooLarge { .. }) => "too_large".to_owned(),
+            FetchError::Http(HttpError::Body { .. }) => "broke_off".to_owned(),
+            FetchError::Http(_) => "no_response".to_owned(),
+            FetchError::Playlist { .. } => "no_playlist".to_owned(),
+            FetchError::TimedOut { .. } => "timeout".to_owned(),
+        }
+    }
+}
+
+/// Fetches a playlist. `purpose` names the request in the metrics. Later attempts go over
+/// connections of their own.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn playlist(
+    client: &HttpClient,
+    purpose: &str,
+    url: &Url,
+    hedge: Hedge,
+) -> Result<Playlist, FetchError> {
+    let attempt = async |n: usize| {
+        let request = match n {
+            0 => client.get(url),
+            _ => client.get_fresh(url),
+        };
+        let response = client.send_ok(purpose, request).await?;
+        // Relative URIs are relative to where we ended up (RFC 8216 §4.1).
+        let base = response.url().clone();
+        let body = http::read_all(response, "playlist", MAX_PLAYLIST).await?;
+        playlist::read(&body, &base).map_err(|source| FetchError::Playlist {
+            url: http::shown(&base),
+            source,
+        })
+    };
+    hedge.run(attempt).await.map_err(|error| match error {
+        HedgeError::Failed(error) => error,
+        HedgeError::TimedOut(time) => FetchError::TimedOut {
+            url: http::shown(url),
+            time,
+        },
+    })
+}
+
+/// A resource or a part of it, as it comes in.
+#[derive(Debug)]
+pub struct Part {
+    response: Response,
+    /// So many bytes come before the part: the origin does not do ranges.
+    skip: u64,
+    /// So many bytes are still to come; `None`: up to the end.
+    left: Option<u64>,
+}
+
+impl Part {
+    /// Asks for a resource, and returns when the head of the answer is there.
+    ///
+    /// # Errors
+    /// [`HttpError`], also if another range comes than was asked for.
+    pub async fn open(
+        client: &HttpClient,
+        purpose: &str,
+        url: &Url,
+        range: Option<ByteRange>,
+        fresh: bool,
+    ) -> Result<Part, HttpError> {
+        let request = if fresh {
+            client.get_fresh(url)
+        } else {
+            client.get(url)
+        };
+        // Video does not shrink, and a length that is known shows when a body ends early.
+        let mut request = request.header(ACCEPT_ENCODING, "identity");
+        if let Some(ByteRange { offset, length }) = range {
+            request = request.header(RANGE, format!("bytes={offset}-{}", offset + length - 1));
+        }
+        let response = client.send_ok(purpose, request).await?;
+        let partial = response.status() == StatusCode::PARTIAL_CONTENT;
+        let skip = match range {
+            None => 0,
+            Some(range) if !partial => range.offset,
+            Some(range) if begins_at(&response, range.offset) => 0,
+            Some(_) => {
+                return Err(broken(
+                    &response,
+                    "it sent another range than was asked for",
+                ));
+            }
+        };
+        Ok(Part {
+            response,
+            skip,
+            left: range.map(|range| range.length),
+        })
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`HttpError::Body`] if it broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            if self.left == Some(0) {
+                return Ok(None);
+            }
+            let Some(mut chunk) = http::next_chunk(&mut self.response).await? else {
+                return match self.left {
+                    Some(_) => Err(broken(&self.response, "it ended before its range did")),
+                    None => Ok(None),
+                };
+            };
+            let skipped = self.skip.min(chunk.len() as u64);
+            self.skip -= skipped;
+            chunk = chunk.split_off(usize::try_from(skipped).unwrap_or(usize::MAX));
+            if let Some(left) = &mut self.left {
+                chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= chunk.len() as u64;
+            }
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+}
+
+/// Whether a partial answer begins where it should: `Content-Range: bytes FIRST-LAST/…`.
+fn begins_at(response: &Response, offset: u64) -> bool {
+    let range = response.headers().get(CONTENT_RANGE);
+    let first = range
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().strip_prefix("bytes "))
+        .and_then(|text| text.split_once('-'))
+        .and_then(|(first, _)| first.trim().parse().ok());
+    first == Some(offset)
+}
+
+fn broken(response: &Response, reason: &str) -> HttpError {
+    HttpError::Body {
+        url: http::shown(response.url()),
+        reason: reason.to_owned(),
+    }
+}

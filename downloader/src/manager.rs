@@ -1,0 +1,284 @@
+//! Keeps one channel recorded (SPEC §5): finds its media playlists and sees to it that every
+//! rendition has a worker that works, or a successor on the way.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::http::HttpClient;
+use common::names::{Channel, Quality};
+use common::store::Store;
+use common::timing::jitter;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::provider::{Provider, ProviderError, Source};
+use crate::rendition::Rendition;
+use crate::timing::Timing;
+use crate::worker::{Event, Report, Worker};
+
+/// What a channel's manager needs.
+#[derive(Debug, Clone)]
+pub struct Manager {
+    /// The channel.
+    pub channel: Channel,
+    /// Expected to be up: looked for more often, and missed louder.
+    pub important: bool,
+    /// Where its playlists are.
+    pub provider: Provider,
+    /// For all requests.
+    pub client: HttpClient,
+    /// Where segments go.
+    pub store: Store,
+    /// Intervals and timeouts.
+    pub timing: Timing,
+}
+
+/// A worker that polls.
+#[derive(Debug)]
+struct Live {
+    generation: u64,
+    since: Instant,
+    retire: CancellationToken,
+}
+
+/// A rendition and its workers.
+#[derive(Debug)]
+struct Tended {
+    rendition: Arc<Rendition>,
+    /// Those that poll, oldest first: two during a hand-over.
+    live: Vec<Live>,
+    generation: u64,
+    /// True iff its newest worker has asked for a successor.
+    wants_successor: bool,
+    /// How many workers in a row never had a good poll: each tries the next URL.
+    failed: usize,
+}
+
+type Find = Pin<Box<dyn Future<Output = Result<Vec<Source>, ProviderError>> + Send>>;
+
+/// A manager at work.
+struct Run {
+    manager: Manager,
+    shutdown: CancellationToken,
+    tended: BTreeMap<Quality, Tended>,
+    workers: JoinSet<()>,
+    reports: mpsc::UnboundedSender<(Arc<Rendition>, Report)>,
+    find: Option<Find>,
+    next_find: Instant,
+    /// True iff the last look found nothing; the first of a row is logged.
+    offline: Option<bool>,
+}
+
+impl Manager {
+    /// Records the channel until `shutdown`; returns when everything has ended.
+    pub async fn run(self, shutdown: CancellationToken) {
+        // Unbounded, but a worker reports a handful of events a poll at most.
+        let (reports, received) = mpsc::unbounded_channel();
+        let run = Run {
+            manager: self,
+            shutdown,
+            tended: BTreeMap::new(),
+            workers: JoinSet::new(),
+            reports,
+            find: None,
+            next_find: Instant::now(),
+            offline: None,
+        };
+        run.run(received).await;
+    }
+}
+
+impl Run {
+    async fn run(mut self, mut received: mpsc::UnboundedReceiver<(Arc<Rendition>, Report)>) {
+        let shutdown = self.shutdown.clone();
+        while !shutdown.is_cancelled() {
+            let needed = self.find_needed_at();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => {}
+                Some((rendition, report)) = received.recv() => {
+                    self.take_report(&rendition.quality, report);
+                }
+                found = found_by(&mut self.find), if self.find.is_some() => {
+                    self.find = None;
+                    self.take_found(found);
+                }
+                () = sleep_until(needed.unwrap_or_else(Instant::now)),
+                    if self.find.is_none() && needed.is_some() => self.start_find(),
+                Some(outcome) = self.workers.join_next() => {
+                    if let Err(error) = outcome {
+                        tracing::error!(channel = %self.manager.channel, %error, "a worker crashed");
+                    }
+                }
+            }
+        }
+        while self.workers.join_next().await.is_some() {}
+    }
+
+    /// When to look for playlists next; `None`: no need to.
+    fn find_needed_at(&self) -> Option<Instant> {
+        let max_age = self.manager.provider.max_age();
+        let mut needed: Option<Instant> = self.tended.is_empty().then_some(self.next_find);
+        for tended in self.tended.values() {
+            let at = match tended.live.last() {
+                None => Some(self.next_find),
+                Some(_) if tended.wants_successor => Some(self.next_find),
+                Some(newest) => max_age.map(|age| self.next_find.max(newest.since + age)),
+            };
+            needed = [needed, at].into_iter().flatten().min();
+        }
+        needed
+    }
+
+    fn start_find(&mut self) {
+        let Manager {
+            provider,
+            client,
+            timing,
+            ..
+        } = self.manager.clone();
+        // Where nothing else keeps the stream alive, an answer is as urgent as a poll's.
+        let window = self.tended.values().filter(|t| t.live.is_empty());
+        let window = window.filter_map(|tended| tended.rendition.window()).min();
+        let hedge = timing.hedge_for(timing.find_hedge, window);
+        self.find = Some(Box::pin(async move { provider.find(&client, hedge).await }));
+    }
+
+    fn take_found(&mut self, found: Result<Vec<Source>, ProviderError>) {
+        self.next_find = Instant::now() + jitter(self.find_interval());
+        let channel = &self.manager.channel;
+        match found {
+            Ok(sources) => {
+                if self.offline != Some(false) {
+                    let qualities: Vec<&str> = sources.iter().map(|s| s.quality.as_str()).collect();
+                    tracing::info!(%channel, ?qualities, "live");
+                }
+                self.offline = Some(false);
+                for source in sources {
+                    self.tend(source);
+                }
+            }
+            Err(error) => {
+                let first = self.offline.replace(true) != Some(true);
+                match (first, self.manager.important) {
+                    (true, false) if error.is_offline() => {
+                        tracing::info!(%channel, %error, "not live");
+                    }
+                    (true, _) => tracing::warn!(%channel, %error, "cannot find its playlists"),
+                    (false, true) => tracing::warn!(%channel, %error, "still not live"),
+                    (false, false) => tracing::debug!(%channel, %error, "still not live"),
+                }
+            }
+        }
+    }
+
+    /// The wait until the next look, if one is needed at all.
+    fn find_interval(&self) -> Duration {
+        let timing = &self.manager.timing;
+        let news = self.tended.values().filter_map(|t| t.rendition.last_news());
+        let lately = news.max().is_some_and(|at| at.elapsed() < timing.lately);
+        match (lately, self.manager.important) {
+            (true, _) => timing.find_lately,
+            (false, true) => timing.find_important,
+            (false, false) => timing.find,
+        }
+    }
+
+    /// Gives a rendition a new worker, if it needs one.
+    fn tend(&mut self, source: Source) {
+        let manager = &self.manager;
+        let max_age = manager.provider.max_age();
+        let new = || Tended {
+            rendition: Arc::new(Rendition::new(
+                manager.client.clone(),
+                &manager.store,
+                manager.channel.clone(),
+                source.quality.clone(),
+                manager.timing,
+            )),
+            live: Vec::new(),
+            generation: 0,
+            wants_successor: false,
+            failed: 0,
+        };
+        let tended = self
+            .tended
+            .entry(source.quality.clone())
+            .or_insert_with(new);
+        let newest = tended.live.last();
+        let is_old = newest.is_some_and(|n| max_age.is_some_and(|age| n.since.elapsed() >= age));
+        if newest.is_some() && !tended.wants_successor && !is_old {
+            return;
+        }
+        let Some(url) = source.urls.get(tended.failed % source.urls.len().max(1)) else {
+            return;
+        };
+        // One that works and one that may: whoever stood between never worked.
+        for between in tended.live.drain(1.min(tended.live.len())..) {
+            between.retire.cancel();
+        }
+        tended.wants_successor = false;
+        tended.generation += 1;
+        let retire = CancellationToken::new();
+        tended.live.push(Live {
+            generation: tended.generation,
+            since: Instant::now(),
+            retire: retire.clone(),
+        });
+        let worker = Worker {
+            rendition: Arc::clone(&tended.rendition),
+            url: url.clone(),
+            generation: tended.generation,
+            reports: self.reports.clone(),
+            retired: retire,
+            shutdown: self.shutdown.clone(),
+            distrusts_skew: manager.provider.distrusts_skew(),
+        };
+        tracing::debug!(channel = %manager.channel, quality = %source.quality, generation = worker.generation, %url, "starting a worker");
+        self.workers.spawn(worker.run());
+    }
+
+    fn take_report(&mut self, quality: &Quality, report: Report) {
+        let Some(tended) = self.tended.get_mut(quality) else {
+            return;
+        };
+        let is_newest = report.generation == tended.generation;
+        match report.event {
+            Event::WantsSuccessor if is_newest => tended.wants_successor = true,
+            // Its successor is on the way already.
+            Event::WantsSuccessor => {}
+            Event::Works => {
+                tended.failed = 0;
+                let (older, newer) = tended
+                    .live
+                    .drain(..)
+                    .partition::<Vec<Live>, _>(|live| live.generation < report.generation);
+                tended.live = newer;
+                for live in older {
+                    tracing::debug!(channel = %self.manager.channel, %quality, generation = live.generation, "a worker is relieved");
+                    live.retire.cancel();
+                }
+            }
+            Event::Ended { worked } => {
+                tended
+                    .live
+                    .retain(|live| live.generation != report.generation);
+                if !worked {
+                    tended.failed += 1;
+                }
+            }
+        }
+    }
+}
+
+/// The outcome of a look that is under way; never, if there is none.
+async fn found_by(find: &mut Option<Find>) -> Result<Vec<Source>, ProviderError> {
+    match find {
+        Some(find) => find.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,80 @@
+//! The downloader's metrics (SPEC §8).
+
+use std::sync::LazyLock;
+
+use common::metrics::{counter, float_counter, float_gauge, gauge, histogram};
+use common::names::{Channel, Quality};
+use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
+
+const TYPED: &[&str] = &["type", "channel", "quality"];
+const PLAIN: &[&str] = &["channel", "quality"];
+
+/// Upper bounds in bytes: from sound alone to 20 s of 40 Mbit/s.
+const SIZES: [f64; 12] = [1e4, 3e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8];
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) segments: IntCounterVec,
+    pub(crate) seconds: CounterVec,
+    pub(crate) sizes: HistogramVec,
+    pub(crate) latest: GaugeVec,
+    pub(crate) advertisements: IntCounterVec,
+    pub(crate) skew: IntCounterVec,
+    pub(crate) missed: IntCounterVec,
+    pub(crate) lost: IntCounterVec,
+    pub(crate) gaps: IntCounterVec,
+    pub(crate) poll_failures: IntCounterVec,
+    pub(crate) running: IntGaugeVec,
+    pub(crate) generation: IntGaugeVec,
+    pub(crate) behind: GaugeVec,
+}
+
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
+    segments: counter("segments_downloaded", "Segments recorded", TYPED),
+    seconds: float_counter("segment_duration_downloaded", "Seconds recorded", TYPED),
+    sizes: histogram("segment_size", "Bytes of recorded segments", TYPED, &SIZES),
+    latest: float_gauge(
+        "latest_segment",
+        "Start of the newest segment recorded, in Unix seconds",
+        PLAIN,
+    ),
+    advertisements: counter("ad_segments_ignored", "Advertisements not recorded", PLAIN),
+    skew: counter("suspicious_skew_count", "Dates that jumped", PLAIN),
+    missed: counter(
+        "segments_missed",
+        "Segments that left the playlist before any poll saw them",
+        PLAIN,
+    ),
+    lost: counter(
+        "segments_lost",
+        "Segments that were listed but could not be recorded in full, by reason",
+        &["reason", "channel", "quality"],
+    ),
+    gaps: counter(
+        "segments_gap",
+        "Segments the origin says it does not have",
+        PLAIN,
+    ),
+    poll_failures: counter(
+        "playlist_fetch_failures",
+        "Playlists that could not be fetched, by reason",
+        &["reason", "channel", "quality"],
+    ),
+    running: gauge("getters_running", "Segments being downloaded", PLAIN),
+    generation: gauge(
+        "worker_generation",
+        "How many workers there have been",
+        PLAIN,
+    ),
+    behind: float_gauge(
+        "seconds_behind_live",
+        "From the end of the newest listed segment to now",
+        PLAIN,
+    ),
+});
+
+/// The labels of a rendition.
+pub(crate) fn labels<'a>(channel: &'a Channel, quality: &'a Quality) -> [&'a str; 2] {
+    [channel.as_str(), quality.as_str()]
+}

@@ -1,0 +1,207 @@
+//! Lists as they follow one another, and what each must bring.
+
+use super::*;
+use crate::playlist::{Playlist, read};
+
+fn at(seconds: f64) -> DateTime<Utc> {
+    let origin = common::dateutil::parse("2026-01-02T03:00:00Z").unwrap();
+    origin + TimeDelta::microseconds((seconds * 1e6).round() as i64)
+}
+
+/// A list that begins at this sequence number. Segments are separated by blanks: a name, then
+/// `@SECONDS` for a date, `!` for a discontinuity, `-` for a gap, `$` for an advertisement.
+fn list(sequence: u64, segments: &str) -> MediaPlaylist {
+    let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n");
+    for segment in segments.split_whitespace() {
+        let (name, date) = segment.split_once('@').unwrap_or((segment, ""));
+        if !date.is_empty() {
+            let date = at(date.parse().unwrap()).to_rfc3339();
+            text.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{date}\n"));
+        }
+        let has = |mark| name.contains(mark);
+        text.push_str(if has('!') {
+            "#EXT-X-DISCONTINUITY\n"
+        } else {
+            ""
+        });
+        text.push_str(if has('-') { "#EXT-X-GAP\n" } else { "" });
+        let title = if has('$') { "Amazon|1" } else { "live" };
+        let name = name.trim_end_matches(['!', '-', '$']);
+        text.push_str(&format!("#EXTINF:2.000,{title}\n{name}.ts\n"));
+    }
+    let base = "http://h/index.m3u8".parse().unwrap();
+    match read(text.as_bytes(), &base).unwrap() {
+        Playlist::Media(media) => media,
+        Playlist::Master(_) => panic!("a master playlist"),
+    }
+}
+
+/// What is wanted, as `NAME@SECONDS`.
+fn shown(news: &News) -> String {
+    let names = news.wanted.iter().map(|w| {
+        let name = w.url.path().trim_start_matches('/').trim_end_matches(".ts");
+        let seconds = (w.start - at(0.0)).num_milliseconds() as f64 / 1000.0;
+        format!("{name}@{seconds}")
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
+/// Feeds lists one after the other, each with the second at which it comes, and compares what
+/// each brings.
+fn follow(rows: &[(f64, u64, &str, &str)]) -> Vec<News> {
+    let mut timeline = Timeline::default();
+    let mut all = Vec::new();
+    for (now, sequence, segments, expected) in rows {
+        let news = timeline.update(&list(*sequence, segments), at(*now));
+        assert_eq!(shown(&news), *expected, "{sequence}: {segments}");
+        all.push(news);
+    }
+    all
+}
+
+#[test]
+fn a_segment_is_wanted_once_whatever_dates_the_lists_have() {
+    // On every segment, on the first of each list, on one in the middle.
+    follow(&[
+        (9.0, 0, "a@0 b@2 c@4", "a@0 b@2 c@4"),
+        (11.0, 1, "b@2 c@4 d@6", "d@6"),
+        (11.0, 1, "b@2 c@4 d@6", ""),
+        (13.0, 2, "c@4 d e", "e@8"),
+        (15.0, 3, "d e f", "f@10"),
+        (17.0, 4, "e f g@12.004", "g@12.004"),
+    ]);
+    // Only the first of the stream, or a later one of the first list.
+    follow(&[
+        (9.0, 0, "a@0 b c", "a@0 b@2 c@4"),
+        (11.0, 1, "b c d", "d@6"),
+        (17.0, 4, "e f", "e@8 f@10"),
+    ]);
+    follow(&[(9.0, 0, "a b@2 c", "a@0 b@2 c@4")]);
+}
+
+#[test]
+fn without_any_date_our_clock_stands_in_and_says_so() {
+    let news = follow(&[
+        (10.0, 0, "a b c", "a@4 b@6 c@8"),
+        (13.0, 1, "b c d", "d@10"),
+    ]);
+    assert!(news.iter().all(|news| news.by_our_clock));
+    let news = follow(&[(10.0, 0, "a@0 b", "a@0 b@2"), (13.0, 1, "b c", "c@4")]);
+    assert!(news.iter().all(|news| !news.by_our_clock));
+}
+
+#[test]
+fn a_forward_jump_is_counted_and_dated() {
+    let news = follow(&[
+        (5.0, 0, "a@0 b@2", "a@0 b@2"),
+        (15.0, 5, "f@10 g@12", "f@10 g@12"),
+        // Without dates: two missed of 2 s each.
+        (25.0, 9, "j k", "j@18 k@20"),
+    ]);
+    let missed: Vec<u64> = news.iter().map(|news| news.missed).collect();
+    assert_eq!(missed, [0, 3, 2]);
+}
+
+#[test]
+fn a_restarted_encoder_is_recorded_even_if_it_uses_names_again() {
+    // With dates; without; and under new names.
+    let news = follow(&[
+        (9.0, 0, "0@0 1@2 2@4", "0@0 1@2 2@4"),
+        (30.0, 0, "0@26 1@28", "0@26 1@28"),
+        (32.0, 0, "0@26 1@28 2@30", "2@30"),
+    ]);
+    assert!(news[1].restarted && !news[2].restarted);
+    assert_eq!(news[1].missed, 0);
+    follow(&[
+        (9.0, 50, "50 51 52", "50@3 51@5 52@7"),
+        (30.0, 0, "0 1", "0@26 1@28"),
+        (32.0, 0, "0 1 2", "2@30"),
+    ]);
+    follow(&[(9.0, 50, "a@0 b@2", "a@0 b@2"), (30.0, 0, "c@26", "c@26")]);
+}
+
+#[test]
+fn a_list_from_a_minute_ago_brings_nothing_and_breaks_nothing() {
+    let news = follow(&[
+        (9.0, 0, "a@0 b@2 c@4", "a@0 b@2 c@4"),
+        (11.0, 1, "b@2 c@4 d@6", "d@6"),
+        (12.0, 0, "a@0 b@2 c@4", ""),
+        // From before our first list, too.
+        (12.5, 0, "z@-2 a@0", "z@-2"),
+        (13.0, 2, "c@4 d@6 e@8", "e@8"),
+    ]);
+    assert!(news.iter().all(|news| !news.restarted && news.missed == 0));
+}
+
+#[test]
+fn sequence_numbers_that_change_while_names_and_dates_stay_bring_nothing_twice() {
+    follow(&[(9.0, 10, "a@0 b@2", "a@0 b@2"), (11.0, 0, "b@2 c@4", "c@4")]);
+}
+
+#[test]
+fn gaps_are_told_once_and_fetched_when_they_are_filled() {
+    let news = follow(&[
+        (9.0, 0, "a@0 b-@2 c@4", "a@0 c@4"),
+        (11.0, 0, "a@0 b-@2 c@4", ""),
+        (13.0, 0, "a@0 b@2 c@4", "b@2"),
+    ]);
+    assert_eq!(news[0].gaps, [1]);
+    assert!(news[1].gaps.is_empty() && news[2].gaps.is_empty());
+}
+
+#[test]
+fn advertisements_are_counted_once_and_are_no_show() {
+    let news = follow(&[
+        (9.0, 0, "x$@0 y$@2", ""),
+        (11.0, 1, "y$@2 z$@4", ""),
+        (13.0, 2, "z$@4 a!@6", "a@6"),
+    ]);
+    let counted: Vec<_> = news
+        .iter()
+        .map(|n| (n.advertisements, n.has_show))
+        .collect();
+    assert_eq!(counted, [(2, false), (1, false), (0, true)]);
+}
+
+#[test]
+fn skew_is_an_unannounced_jump_of_more_than_10_ms() {
+    let table = [
+        ("a@0 b@2.010", None),
+        ("a@0 b@2.011", Some(11)),
+        ("a@0 b@1.989", Some(-11)),
+        ("a@0 b!@5", None),
+        ("a@0 b c@4.5", Some(500)),
+        ("a$@0 b@7", None),
+    ];
+    for (segments, expected) in table {
+        let news = Timeline::default().update(&list(0, segments), at(9.0));
+        let skew = news.skew.map(|skew| skew.num_milliseconds());
+        assert_eq!(skew, expected, "{segments}");
+    }
+    // It is told when it is new.
+    let news = follow(&[(9.0, 0, "a@0 b@3", "a@0 b@3"), (9.0, 0, "a@0 b@3", "")]);
+    assert!(news[0].skew.is_some() && news[1].skew.is_none());
+}
+
+#[test]
+fn parts_of_one_file_are_segments_of_their_own() {
+    let text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:00:00Z\n\
+        #EXTINF:2,\n#EXT-X-BYTERANGE:10@0\nall.ts\n#EXTINF:2,\n#EXT-X-BYTERANGE:20\nall.ts\n";
+    let base = "http://h/index.m3u8".parse().unwrap();
+    let Playlist::Media(media) = read(text.as_bytes(), &base).unwrap() else {
+        panic!("a master playlist");
+    };
+    let mut timeline = Timeline::default();
+    assert_eq!(timeline.update(&media, at(9.0)).wanted.len(), 2);
+    assert_eq!(timeline.update(&media, at(9.0)).wanted.len(), 0);
+}
+
+#[test]
+fn memory_is_bounded_by_the_lists_of_the_last_minutes() {
+    let mut timeline = Timeline::default();
+    for n in 0..1000 {
+        let segments = format!("s{n} s{} s{}", n + 1, n + 2);
+        timeline.update(&list(n, &segments), at(n as f64));
+    }
+    assert!(timeline.known.len() <= 3 + FORGOTTEN_AFTER as usize + 1);
+}

@@ -1,0 +1,162 @@
+//! Every interval and timeout of the downloader, with its reason, in one value: a test runs the
+//! same code on shorter times.
+
+use std::time::Duration;
+
+use common::hedge::Hedge;
+use common::timing::jitter;
+
+/// Attempts at one thing at once: two may both have met a bad server, four would only add load.
+const MOST_ATTEMPTS: usize = 3;
+
+/// What becomes at most the whole by 10 % of jitter.
+const SHORTENED: f64 = 1.0 / 1.1;
+
+/// The intervals and timeouts (SPEC §5).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// Between two polls of a media playlist at most; half a target duration if that is less.
+    pub poll: Duration,
+    /// Between a failed poll and the next.
+    pub poll_retry: Duration,
+    /// A media playlist's answer.
+    pub poll_hedge: Hedge,
+    /// The answer that leads to media playlists.
+    pub find_hedge: Hedge,
+    /// Between two looks for a channel that is not live.
+    pub find: Duration,
+    /// The same for an important channel.
+    pub find_important: Duration,
+    /// The same while a channel has brought something new within [`Timing::lately`]: whatever
+    /// it lists now may be gone in seconds.
+    pub find_lately: Duration,
+    /// See [`Timing::find_lately`].
+    pub lately: Duration,
+    /// After so long without a segment's head another attempt starts …
+    pub head_soft: Duration,
+    /// … and after so long an attempt is given up.
+    pub head_hard: Duration,
+    /// The same for the end of the segment.
+    pub body_soft: Duration,
+    /// See [`Timing::body_soft`].
+    pub body_hard: Duration,
+    /// Between two attempts at a segment.
+    pub segment_retry: Duration,
+    /// A segment that is not there by then never comes.
+    pub segment_give_up: Duration,
+    /// Servers end a body early, without an error, after a minute: what took so long is doubtful.
+    pub suspect_after: Duration,
+    /// What is running at a stop may go on for so long. `docker stop` kills after 10 s.
+    pub grace: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        let hedge = |soft, hard| Hedge {
+            soft: Duration::from_secs(soft),
+            hard: Duration::from_secs(hard),
+            most: MOST_ATTEMPTS,
+        };
+        Timing {
+            poll: Duration::from_secs(2),
+            poll_retry: Duration::from_secs(1),
+            poll_hedge: hedge(5, 90),
+            find_hedge: hedge(5, 30),
+            find: Duration::from_secs(20),
+            find_important: Duration::from_secs(5),
+            find_lately: Duration::from_secs(1),
+            lately: Duration::from_secs(60),
+            head_soft: Duration::from_secs(5),
+            head_hard: Duration::from_secs(60),
+            body_soft: Duration::from_secs(15),
+            body_hard: Duration::from_secs(240),
+            segment_retry: Duration::from_secs(2),
+            segment_give_up: Duration::from_secs(20 * 60),
+            suspect_after: Duration::from_secs(59),
+            grace: Duration::from_secs(6),
+        }
+    }
+}
+
+impl Timing {
+    /// All times multiplied: 0.1 is ten times as fast.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Timing {
+        let scale = |time: Duration| time.mul_f64(factor);
+        let hedge = |hedge: Hedge| Hedge {
+            soft: scale(hedge.soft),
+            hard: scale(hedge.hard),
+            most: hedge.most,
+        };
+        Timing {
+            poll: scale(self.poll),
+            poll_retry: scale(self.poll_retry),
+            poll_hedge: hedge(self.poll_hedge),
+            find_hedge: hedge(self.find_hedge),
+            find: scale(self.find),
+            find_important: scale(self.find_important),
+            find_lately: scale(self.find_lately),
+            lately: scale(self.lately),
+            head_soft: scale(self.head_soft),
+            head_hard: scale(self.head_hard),
+            body_soft: scale(self.body_soft),
+            body_hard: scale(self.body_hard),
+            segment_retry: scale(self.segment_retry),
+            segment_give_up: scale(self.segment_give_up),
+            suspect_after: scale(self.suspect_after),
+            grace: scale(self.grace),
+        }
+    }
+
+    /// How long to wait from one poll to the next of a list with this target duration: at most
+    /// half of it (RFC 8216 §6.3.4), so that a failed poll does not cost a segment. Jitter only
+    /// shortens it.
+    #[must_use]
+    pub fn poll_interval(&self, target_duration: Duration) -> Duration {
+        let longest = match target_duration {
+            Duration::ZERO => self.poll,
+            target => self.poll.min(target / 2),
+        };
+        jitter(longest.mul_f64(SHORTENED))
+    }
+
+    /// The hedge for a list that shows so much time: a third of it may pass before a second
+    /// request, so that even the second one can fail before anything slides out unseen.
+    #[must_use]
+    pub fn hedge_for(&self, hedge: Hedge, window: Option<Duration>) -> Hedge {
+        let soft = window.map_or(hedge.soft, |window| hedge.soft.min(window / 3));
+        Hedge { soft, ..hedge }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lists_are_polled_and_hedged_sooner() {
+        let timing = Timing::default();
+        let seconds = Duration::from_secs_f64;
+        for (target, interval) in [(0.0, 2.0), (1.0, 0.5), (2.0, 1.0), (4.0, 2.0), (10.0, 2.0)] {
+            let got = timing.poll_interval(seconds(target)).as_secs_f64();
+            assert!(
+                (interval * 0.81..=interval * 1.0001).contains(&got),
+                "{target}: {got}"
+            );
+        }
+        for (window, soft) in [(6.0, 2.0), (30.0, 5.0)] {
+            let hedge = timing.hedge_for(timing.poll_hedge, Some(seconds(window)));
+            assert_eq!((hedge.soft, hedge.hard), (seconds(soft), seconds(90.0)));
+        }
+        let hedge = timing.hedge_for(timing.poll_hedge, None);
+        assert_eq!(hedge, timing.poll_hedge);
+    }
+
+    #[test]
+    fn all_times_are_scaled() {
+        let timing = Timing::default().scaled(0.5);
+        assert_eq!(timing.poll, Duration::from_secs(1));
+        assert_eq!(timing.body_hard, Duration::from_secs(120));
+        assert_eq!(timing.scaled(2.0), Timing::default());
+    }
+}

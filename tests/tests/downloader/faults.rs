@@ -1,0 +1,253 @@
+//! An origin that fails in every way, and segments that come all the same.
+
+use std::time::Duration;
+
+use tests::content::ts_bytes;
+use tests::origin::{Fault, Framing, Hold, LiveOptions, Log, Matching, NewSegment};
+
+use super::{SOON, Scene};
+
+const LABELS: [(&str, &str); 2] = [("channel", "test"), ("quality", "source")];
+
+#[tokio::test]
+async fn cut_in_the_middle_is_kept_as_partial_and_then_the_full_one_wins() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let segment = scene.stream.push(300_000);
+    scene
+        .origin
+        .next(1, segment.path.as_str(), Fault::cut_after(100_000));
+    // Shorter than what is there: not worth a file.
+    scene
+        .origin
+        .next(1, segment.path.as_str(), Fault::cut_after(50_000));
+    scene
+        .origin
+        .next(1, segment.path.as_str(), Fault::reset_after(200_000));
+    let downloader = scene.record().await;
+    scene.expect(std::slice::from_ref(&segment)).await;
+    let partial = scene.of_type("partial");
+    let hash = tests::content::sha256_base64(&segment.content[..100_000]);
+    assert!(
+        partial.iter().any(|name| name.contains(&hash)),
+        "{partial:?}"
+    );
+    assert!(partial.len() <= 2, "{partial:?}");
+    let metrics = downloader.metrics().await;
+    let count = |kind| metrics.sum("segments_downloaded_total", &[("type", kind)]);
+    assert_eq!(
+        (count("full"), count("partial")),
+        (1.0, partial.len() as f64)
+    );
+
+    // The restreamer serves the full one.
+    let mut node = scene.node;
+    node.start_restreamer().await;
+    let playlist = node.get("/playlist/test/source.m3u8").await.text();
+    assert!(
+        playlist.contains("-full-") && !playlist.contains("-partial-"),
+        "{playlist}"
+    );
+}
+
+#[tokio::test]
+async fn every_fault_of_a_segment_is_overcome() {
+    let faults = [
+        Fault::status(500),
+        Fault::status(429),
+        Fault::reset(),
+        Fault::hang_up(),
+        Fault::cut_after(0),
+        Fault::reset_after(1),
+        Fault::stall_head(Hold::Forever),
+        Fault::stall_after(5000, Hold::Forever),
+        Fault::declare_length(1_000_000),
+        Fault::none().dripping(2000, Duration::from_millis(20)),
+        Fault::none().framed(Framing::UntilClose),
+    ];
+    let mut scene = Scene::new(LiveOptions {
+        window: faults.len(),
+        ..LiveOptions::default()
+    })
+    .await;
+    let mut all = Vec::new();
+    for (seed, fault) in faults.into_iter().enumerate() {
+        let content = ts_bytes(seed as u64, 20_000);
+        let segment = scene.stream.push_segment(NewSegment::new("2.000", content));
+        scene.origin.next(1, segment.path.as_str(), fault);
+        all.push(segment);
+    }
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
+async fn a_late_head_or_body_does_not_wait_for_its_end() {
+    // In fast time another attempt starts after 0.5 s, and 1.5 s for the body; the first one
+    // would be given up only after 6 s and 24 s.
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    scene
+        .origin
+        .next(1, all[0].path.as_str(), Fault::stall_head(Hold::Forever));
+    scene.origin.next(
+        1,
+        all[1].path.as_str(),
+        Fault::stall_after(100, Hold::Forever),
+    );
+    let begun = tokio::time::Instant::now();
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+    // Far below the hard timeouts, however busy the machine.
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        all.iter()
+            .all(|segment| scene.origin.count(&segment.path) == 2)
+    );
+    all.extend(scene.push(1));
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
+async fn what_is_gone_is_lost_with_a_reason_and_holds_nothing_up() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    let gone = scene
+        .stream
+        .push_segment(NewSegment::new("2.000", ts_bytes(9, 10)).missing());
+    all.extend(scene.push(2));
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    let line = downloader.wait_for_log("lost a segment", SOON).await;
+    assert!(line.contains("404") && line.contains(&gone.path), "{line}");
+    assert_eq!(scene.origin.count(&gone.path), 1);
+    let metrics = downloader.metrics().await;
+    let reason = [("reason", "404"), LABELS[0], LABELS[1]];
+    assert_eq!(metrics.get("segments_lost_total", &reason), Some(1.0));
+}
+
+#[tokio::test]
+async fn an_empty_body_is_suspect_and_not_the_last_word() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(1);
+    let fault = Fault::silent_end_after(0, Framing::Length);
+    scene.origin.next(2, all[0].path.as_str(), fault);
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+    let suspect = scene.of_type("suspect");
+    assert_eq!(suspect.len(), 1, "{suspect:?}");
+}
+
+#[tokio::test]
+async fn what_took_a_minute_is_suspect() {
+    // In fast time a minute is 5.9 s.
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let segment = scene.stream.push(10_000);
+    // Every attempt is as slow: 20 pieces with a pause of 350 ms after each.
+    let slow = Fault::none().dripping(500, Duration::from_millis(350));
+    scene.origin.always(segment.path.as_str(), slow);
+    let _downloader = scene.record().await;
+    tests::eventually(SOON, "a suspect segment", async || {
+        let suspect = scene.of_type("suspect");
+        (suspect.len() == 1)
+            .then_some(())
+            .ok_or(format!("{suspect:?}"))
+    })
+    .await;
+    assert!(scene.full().is_empty());
+}
+
+#[tokio::test]
+async fn a_failing_playlist_costs_nothing_while_it_still_lists_the_segments() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    let path = scene.stream.path();
+    let html = tests::origin::Resource::text("<html>sorry</html>");
+    for fault in [
+        Fault::status(500),
+        Fault::reset(),
+        Fault::stall_head(Hold::Forever),
+        Fault::stall_after(20, Hold::Forever),
+        Fault::cut_after(30),
+        Fault::answer(html),
+    ] {
+        let rule = scene.origin.next(1, path.as_str(), fault);
+        all.extend(scene.push(2));
+        scene.expect(&all).await;
+        assert_eq!(scene.origin.uses(rule), 1);
+    }
+    let metrics = downloader.metrics().await;
+    assert!(metrics.sum("playlist_fetch_failures_total", &LABELS) >= 3.0);
+    assert_eq!(metrics.sum("segments_missed_total", &LABELS), 0.0);
+}
+
+#[tokio::test]
+async fn segments_that_nobody_saw_are_counted() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    let rule = scene.origin.always(scene.stream.path(), Fault::status(500));
+    scene.push(10);
+    all.extend(scene.push(6));
+    scene.origin.remove_rule(rule);
+    scene.expect(&all).await;
+    let missed = downloader
+        .metrics()
+        .await
+        .sum("segments_missed_total", &LABELS);
+    assert_eq!(missed, 10.0);
+    downloader
+        .wait_for_log("segments left the playlist unseen", SOON)
+        .await;
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    let _downloader = scene.record().await;
+    for _ in 0..10 {
+        all.extend(scene.push(1));
+        scene.expect(&all).await;
+    }
+    let enough = |log: &Log| log.count("/live/playlist.m3u8") > 20;
+    scene.origin.wait_for(SOON, enough).await.unwrap();
+    let log = scene.origin.log();
+    assert!(
+        log.connections() <= 4,
+        "{} of {}",
+        log.connections(),
+        log.len()
+    );
+}
+
+#[tokio::test]
+async fn too_many_at_once_wait_their_turn() {
+    let mut scene = Scene::new(LiveOptions {
+        window: 200,
+        ..LiveOptions::default()
+    })
+    .await;
+    let all = scene.push(200);
+    let gate = tests::origin::Gate::new();
+    let held = Fault::stall_head(Hold::Until(gate.clone()));
+    scene.origin.always(Matching::suffix(".ts"), held);
+    let _downloader = scene.record().await;
+    let waiting = |log: &Log| {
+        let asked: std::collections::HashSet<_> = log
+            .iter()
+            .filter(|e| e.request.path.ends_with(".ts"))
+            .map(|e| &e.request.path)
+            .collect();
+        asked.len() == 64
+    };
+    scene.origin.wait_for(SOON, waiting).await.unwrap();
+    gate.open();
+    scene.expect(&all).await;
+}

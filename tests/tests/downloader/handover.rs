@@ -1,0 +1,160 @@
+//! One worker relieves another: URLs that expire, streams that end and begin again.
+
+use tests::origin::{Fault, LiveOptions, LiveStream, Log, MasterPlaylist};
+
+use super::{FAST, SOON, Scene};
+
+/// A master playlist that leads to this stream.
+fn lead_to(scene: &Scene, stream: &LiveStream) {
+    let master = MasterPlaylist::new().unnamed(&stream.path(), 1000);
+    scene.origin.put_playlist("/master.m3u8", master.render());
+}
+
+async fn record_master(scene: &Scene) -> tests::node::Service {
+    let channel = format!("test:url:{}", scene.origin.url("/master.m3u8"));
+    scene.node.start_downloader(&channel, FAST).await
+}
+
+#[tokio::test]
+async fn an_expired_url_is_replaced() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    lead_to(&scene, &scene.stream);
+    let mut all = scene.push(3);
+    let downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+    // The same show under another URL; the old one is refused from now on.
+    let start = all[0].start;
+    let options = LiveOptions {
+        start,
+        ..LiveOptions::default()
+    };
+    let mut fresh = LiveStream::new(&scene.origin, "fresh", options);
+    for segment in &all {
+        let same = tests::origin::NewSegment::new(&segment.duration, segment.content.clone());
+        fresh.push_segment(same);
+    }
+    lead_to(&scene, &fresh);
+    scene.origin.always(scene.stream.path(), Fault::expired());
+    for n in 0..3 {
+        all.push(fresh.push(5000 + n));
+        scene.expect(&all).await;
+    }
+    // What was there already was not fetched again from the new place.
+    assert_eq!(scene.origin.count("/fresh/0.ts"), 0);
+    // The old URL is left alone.
+    let asked = scene.origin.count(&scene.stream.path());
+    let polls = scene.origin.count(&fresh.path());
+    let more = |log: &Log| log.count("/fresh/playlist.m3u8") > polls + 5;
+    scene.origin.wait_for(SOON, more).await.unwrap();
+    assert_eq!(scene.origin.count(&scene.stream.path()), asked);
+    let generation = downloader.metrics().await.sum("worker_generation", &[]);
+    assert_eq!(generation, 2.0);
+}
+
+#[tokio::test]
+async fn the_old_one_goes_on_until_the_new_one_works() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    lead_to(&scene, &scene.stream);
+    let mut all = scene.push(3);
+    let downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+    // The successor's list is empty (a pre-roll would be the same), then refused, while the old
+    // one still has the show.
+    let empty = LiveStream::new(&scene.origin, "empty", LiveOptions::default());
+    lead_to(&scene, &empty);
+    scene
+        .origin
+        .next(1, scene.stream.path(), Fault::status(500));
+    let polled = |log: &Log| log.count("/empty/playlist.m3u8") > 3;
+    scene.origin.wait_for(SOON, polled).await.unwrap();
+    all.extend(scene.push(2));
+    scene.expect(&all).await;
+    scene.origin.always(empty.path(), Fault::status(404));
+    all.extend(scene.push(2));
+    scene.expect(&all).await;
+    assert_eq!(downloader.count_log("lost a segment"), 0);
+}
+
+#[tokio::test]
+async fn a_successor_that_fails_at_once_harms_nothing() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    lead_to(&scene, &scene.stream);
+    let mut all = scene.push(3);
+    let _downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+    let gone = LiveStream::new(&scene.origin, "gone", LiveOptions::default());
+    lead_to(&scene, &gone);
+    scene.origin.always(gone.path(), Fault::status(500));
+    for _ in 0..3 {
+        scene
+            .origin
+            .next(1, scene.stream.path(), Fault::status(500));
+        all.extend(scene.push(2));
+        scene.expect(&all).await;
+    }
+    assert!(scene.origin.count(&gone.path()) >= 1);
+}
+
+#[tokio::test]
+async fn equal_variants_stand_in_for_one_another() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let dead = LiveStream::new(&scene.origin, "dead", LiveOptions::default());
+    scene.origin.always(dead.path(), Fault::status(500));
+    let master = MasterPlaylist::new()
+        .unnamed(&dead.path(), 1000)
+        .unnamed(&scene.stream.path(), 1000);
+    scene.origin.put_playlist("/master.m3u8", master.render());
+    let all = scene.push(3);
+    let _downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_and_begins_again_is_recorded_on() {
+    for reuse_names in [false, true] {
+        let mut scene = Scene::new(LiveOptions::default()).await;
+        let mut all = scene.push(3);
+        let downloader = scene.record().await;
+        scene.expect(&all).await;
+        all.extend(scene.push(1));
+        scene.stream.end();
+        scene.expect(&all).await;
+        downloader.wait_for_log("the stream has ended", SOON).await;
+        let later = all.last().unwrap().start + chrono::TimeDelta::seconds(60);
+        scene.stream.restart(reuse_names);
+        scene.stream.jump_to(later);
+        for _ in 0..3 {
+            all.extend(scene.push(1));
+            scene.expect(&all).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encoder_that_restarts_without_a_word_is_recorded_on() {
+    for reuse_names in [false, true] {
+        let mut scene = Scene::new(LiveOptions::default()).await;
+        let mut all = scene.push(5);
+        let _downloader = scene.record().await;
+        scene.expect(&all).await;
+        let later = all.last().unwrap().start + chrono::TimeDelta::seconds(60);
+        scene.stream.restart(reuse_names);
+        scene.stream.jump_to(later);
+        for _ in 0..3 {
+            all.extend(scene.push(1));
+            scene.expect(&all).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_is_not_live_is_waited_for() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let rule = scene.origin.always(scene.stream.path(), Fault::status(404));
+    let downloader = scene.record().await;
+    downloader.wait_for_log("not live", SOON).await;
+    let all = scene.push(2);
+    scene.origin.remove_rule(rule);
+    scene.expect(&all).await;
+    assert_eq!(downloader.count_log("not live"), 1, "said once");
+}
