@@ -28,6 +28,9 @@ const METRICS_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// A page of metrics is out in no time.
 const METRICS_GRACE: Duration = Duration::from_secs(1);
 
+/// One line per event that an operator acts on.
+const DEFAULT_LOG: &str = "info";
+
 /// The exit code for bad options, as `clap` and most programs have it.
 const USAGE: u8 = 2;
 
@@ -38,9 +41,10 @@ pub struct CommonOptions {
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub base_dir: PathBuf,
 
-    /// What to log: a level (error, warn, info, debug, trace), or a list of TARGET=LEVEL
-    #[arg(long, default_value = "info", value_name = "FILTER")]
-    pub log: String,
+    /// What to log: a level (error, warn, info, debug, trace), or a list of TARGET=LEVEL; without
+    /// it RUST_LOG decides, or else it is info
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
 }
 
 /// Reads the options of a service from its arguments, and from variables of the environment
@@ -98,7 +102,7 @@ where
     F: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
-    if let Err(error) = log_to_stderr(&options.log) {
+    if let Err(error) = log_to_stderr(options.log.as_deref()) {
         eprintln!("{name}: bad value for --log: {error}");
         return ExitCode::from(USAGE);
     }
@@ -133,11 +137,11 @@ where
     }
 }
 
-/// Logs to standard error, one line an event, and counts what is logged. `RUST_LOG` decides
-/// where it is set.
-fn log_to_stderr(filter: &str) -> Result<(), String> {
+/// Logs to standard error, one line an event, and counts what is logged.
+fn log_to_stderr(filter: Option<&str>) -> Result<(), String> {
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
-    let filter = from_environment.as_deref().unwrap_or(filter);
+    let filter = filter.or(from_environment.as_deref());
+    let filter = filter.unwrap_or(DEFAULT_LOG);
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()

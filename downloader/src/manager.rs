@@ -68,7 +68,10 @@ struct Run {
     workers: JoinSet<()>,
     reports: mpsc::UnboundedSender<(Arc<Rendition>, Report)>,
     find: Option<Find>,
-    next_find: Instant,
+    /// When the last look was over; `None`: there was none.
+    found_at: Option<Instant>,
+    /// What makes the next interval longer or shorter.
+    spread: f64,
     /// True iff the last look found nothing; the first of a row is logged.
     offline: Option<bool>,
 }
@@ -85,7 +88,8 @@ impl Manager {
             workers: JoinSet::new(),
             reports,
             find: None,
-            next_find: Instant::now(),
+            found_at: None,
+            spread: 1.0,
             offline: None,
         };
         run.run(received).await;
@@ -122,12 +126,17 @@ impl Run {
     /// When to look for playlists next; `None`: no need to.
     fn find_needed_at(&self) -> Option<Instant> {
         let max_age = self.manager.provider.max_age();
-        let mut needed: Option<Instant> = self.tended.is_empty().then_some(self.next_find);
+        // Not fixed when the last look ended: whether there was news lately changes.
+        let next = match self.found_at {
+            Some(at) => at + self.find_interval().mul_f64(self.spread),
+            None => Instant::now(),
+        };
+        let mut needed: Option<Instant> = self.tended.is_empty().then_some(next);
         for tended in self.tended.values() {
             let at = match tended.live.last() {
-                None => Some(self.next_find),
-                Some(_) if tended.wants_successor => Some(self.next_find),
-                Some(newest) => max_age.map(|age| self.next_find.max(newest.since + age)),
+                None => Some(next),
+                Some(_) if tended.wants_successor => Some(next),
+                Some(newest) => max_age.map(|age| next.max(newest.since + age)),
             };
             needed = [needed, at].into_iter().flatten().min();
         }
@@ -149,7 +158,8 @@ impl Run {
     }
 
     fn take_found(&mut self, found: Result<Vec<Source>, ProviderError>) {
-        self.next_find = Instant::now() + jitter(self.find_interval());
+        self.found_at = Some(Instant::now());
+        self.spread = jitter(Duration::from_secs(1)).as_secs_f64();
         let channel = &self.manager.channel;
         match found {
             Ok(sources) => {

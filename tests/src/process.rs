@@ -19,6 +19,8 @@ const MAX_LINES: usize = 20_000;
 const MAX_LINE: u64 = 8 * 1024;
 /// So many lines are shown when a test fails.
 const SHOWN: usize = 60;
+/// How long the rest of an ended process's output may take to be read.
+const OUTPUT_END: Duration = Duration::from_secs(5);
 /// How long a killed process may take to be reaped: it is a matter of the kernel alone.
 const REAP: Duration = Duration::from_secs(10);
 
@@ -193,7 +195,7 @@ impl Process {
         self.signal(Signal::KILL);
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for the last of its output.
     ///
     /// # Panics
     /// If it does not end in time.
@@ -202,7 +204,13 @@ impl Process {
             return status;
         }
         match timeout(time, self.child.wait()).await {
-            Ok(status) => *self.status.insert(status.expect("the state of a child")),
+            Ok(status) => {
+                // The pipes end with it, unless a child of its own holds them.
+                let mut lines = self.lines.clone();
+                let end = async { while lines.changed().await.is_ok() {} };
+                let _ = timeout(OUTPUT_END, end).await;
+                *self.status.insert(status.expect("the state of a child"))
+            }
             Err(_) => {
                 let tail = self.lines.borrow().tail(SHOWN);
                 panic!(

@@ -14,7 +14,8 @@ pub struct Binaries {
 
 impl Binaries {
     /// Builds all binaries of the workspace, with the profile of the running test; the first
-    /// call does it (and may take minutes), the others wait for it.
+    /// call does it (and may take minutes), the others wait for it. With `TESTS_SKIP_BUILD` in
+    /// the environment it takes those that are there.
     ///
     /// # Panics
     /// If cargo fails.
@@ -24,7 +25,9 @@ impl Binaries {
             let test = env::current_exe().expect("the path of the running test");
             let place = Place::of(&test, |file| file.exists())
                 .unwrap_or_else(|| panic!("{} is not in a cargo target directory", test.display()));
-            place.build();
+            if env::var_os("TESTS_SKIP_BUILD").is_none() {
+                place.build();
+            }
             Binaries {
                 directory: place.directory,
             }
