@@ -50,13 +50,13 @@ pub enum RunError {
     Metrics(#[from] BindError),
     /// `--run-once` did not get all that it saw.
     #[error(
-        "not everything was fetched: {segments} segments failed, and the round failed at {}",
+        "not everything was fetched: {segments} segments are still missing, and listings failed at {}",
         if .peers.is_empty() { "no peer".to_owned() } else { .peers.join(", ") }
     )]
     Incomplete {
         /// The names of the peers whose listings could not all be had.
         peers: Vec<String>,
-        /// How many segments were listed and missing, and could not be fetched.
+        /// How many segments could be fetched from none of the peers that list them.
         segments: u64,
     },
 }

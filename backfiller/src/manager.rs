@@ -1,10 +1,11 @@
 //! Which peers have a worker: a new peer gets one, a vanished one loses it (SPEC §6).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::segment::SegmentPath;
 use common::timing::jitter;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
@@ -88,11 +89,14 @@ impl Manager {
             let span = span(&name);
             rounds.spawn(async move { (name, round.await) }.instrument(span));
         }
-        let (mut peers, mut segments) = (Vec::new(), 0);
+        let mut peers = Vec::new();
+        let mut failed = HashSet::new();
+        let mut not_remembered = 0;
         while let Some(ended) = rounds.join_next().await {
             match ended {
                 Ok((name, Some(report))) => {
-                    segments += report.failures;
+                    not_remembered += report.failures - report.failed.len() as u64;
+                    failed.extend(report.failed);
                     if report.error.is_some() {
                         peers.push(name);
                     }
@@ -106,10 +110,25 @@ impl Manager {
             }
         }
         peers.sort_unstable();
+        let segments = not_remembered + self.missing(failed).await;
         if peers.is_empty() && segments == 0 {
             return Ok(());
         }
         Err(RunError::Incomplete { peers, segments })
+    }
+
+    /// How many of these are not here: what failed at one peer may have come from another.
+    async fn missing(&self, failed: HashSet<SegmentPath>) -> u64 {
+        let store = self.context.store.clone();
+        let all = failed.len();
+        let look = move || {
+            failed
+                .iter()
+                .filter(|path| !store.file(path).exists())
+                .count()
+        };
+        let missing = tokio::task::spawn_blocking(look).await;
+        missing.unwrap_or(all) as u64
     }
 
     async fn keep(mut self, stop: &CancellationToken) {

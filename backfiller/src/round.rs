@@ -25,13 +25,13 @@ use crate::remote::{Listing, Remote, RemoteError};
 /// at all, rather than wait for the timeouts of an hour's list.
 const SUSPICIOUS: usize = 10;
 
-/// So many failures of segments are worth a line of warning in one round; the line at its end
-/// has their number.
+/// So many failures are worth a line of warning in one round; the line at its end has the
+/// number of segments that failed.
 const MOST_WARNINGS: usize = 20;
 
-/// So many files that another worker has in hand are remembered until the end of the round;
-/// what is beyond is looked at in the next one.
-const MOST_DEFERRED: usize = 10_000;
+/// So many files that another worker has in hand, or that could not be downloaded, are
+/// remembered until the end of the round; what is beyond is looked at in the next one.
+const MOST_REMEMBERED: usize = 10_000;
 
 /// What a round did.
 #[derive(Debug, Default)]
@@ -44,6 +44,8 @@ pub struct Report {
     pub bytes: u64,
     /// Segments that could not be downloaded.
     pub failures: u64,
+    /// Which ones those were; of very many only some.
+    pub failed: Vec<SegmentPath>,
     /// Why not all listings could be had (the first reason). The peer counts as failing then.
     pub error: Option<RoundError>,
 }
@@ -305,7 +307,7 @@ impl<'a> Round<'a> {
             }
             Ok(Fetched::NoLongerMissing) => return Ok(()),
             Ok(Fetched::InHand(held)) => {
-                if self.deferred.len() < MOST_DEFERRED {
+                if self.deferred.len() < MOST_REMEMBERED {
                     self.deferred.push((path, held));
                 }
                 return Ok(());
@@ -318,17 +320,17 @@ impl<'a> Round<'a> {
             _ => self.count_error(),
         }
         let name = path.to_string();
-        let warn = self.warnings < MOST_WARNINGS
-            && self.target.journal.note(Matter::Failed, "", &name) == Novelty::New;
         let what = match &error {
             DownloadError::Mismatch(_) => "discarded a segment that is not what its name says",
             _ => "cannot fetch a segment",
         };
-        if warn {
-            self.warnings += 1;
+        if self.is_news(&name) {
             tracing::warn!(segment = name, %error, "{what}");
         } else {
             tracing::debug!(segment = name, %error, "{what}");
+        }
+        if self.report.failed.len() < MOST_REMEMBERED {
+            self.report.failed.push(path);
         }
         match error.is_disk_full() {
             true => Err(RoundError::DiskFull(error)),
@@ -336,14 +338,28 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Notes that a part of the round failed.
+    /// Notes that a part of the round failed. The line at its end has the first reason.
     fn failed(&mut self, error: RoundError) {
         self.count_error();
         if self.report.error.is_none() {
             self.report.error = Some(error);
-        } else {
-            tracing::debug!(%error, "another listing failed");
+            return;
         }
+        if self.is_news(&error.to_string()) {
+            tracing::warn!(%error, "this failed too");
+        } else {
+            tracing::debug!(%error, "this failed too");
+        }
+    }
+
+    /// True iff a failure deserves a warning: it was not said before, and this round has not
+    /// said too much already.
+    fn is_news(&mut self, what: &str) -> bool {
+        let journal = &self.target.journal;
+        let news =
+            self.warnings < MOST_WARNINGS && journal.note(Matter::Failed, "", what) == Novelty::New;
+        self.warnings += usize::from(news);
+        news
     }
 
     fn count_error(&self) {

@@ -77,6 +77,7 @@ impl Worker {
             bytes,
             failures,
             error,
+            ..
         } = report;
         let seconds = rounded(start.elapsed());
         match error {

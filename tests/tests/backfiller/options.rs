@@ -1,0 +1,52 @@
+//! Bad options: one line, exit 2.
+
+use tests::node::Node;
+
+use super::SOON;
+
+#[tokio::test]
+async fn a_bad_value_is_one_line_that_names_it() {
+    let node = Node::new("b");
+    let table: [(&[&str], &str); 15] = [
+        (&[], "<CHANNEL>"),
+        (&["a/b"], "'a/b'"),
+        (&["c", "--qualities", ""], "--qualities"),
+        (&["c", "--qualities", "source,"], "--qualities"),
+        (&["c", "--qualities", "a/b"], "'a/b'"),
+        (&["c", "--static-nodes", "nonsense"], "'nonsense'"),
+        (&["c", "--static-nodes", "ftp://x"], "'ftp://x'"),
+        (&["c", "--static-nodes", "http://x?y"], "--static-nodes"),
+        (&["c", "--start", "nonsense"], "'nonsense'"),
+        (&["c", "--start=-3"], "--start"),
+        (
+            &["c", "--download-concurrency", "0"],
+            "--download-concurrency",
+        ),
+        (&["c", "--recent-cutoff", "soon"], "'soon'"),
+        (&["c", "--order", "backwards"], "'backwards'"),
+        (&["c", "--stall-timeout", "0"], "--stall-timeout"),
+        (&["c", "--metrics-port", "-1"], "-1"),
+    ];
+    for (arguments, named) in table {
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let mut service = node.start("backfiller", &arguments, &[]).await;
+        assert_eq!(service.wait(SOON).await.code(), Some(2), "{arguments:?}");
+        let line = service.wait_for_log(named, SOON).await;
+        assert_eq!(service.log(), [line], "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn options_come_from_the_environment_too() {
+    let node = Node::new("b");
+    let base = node.base_dir().display().to_string();
+    let variables = [
+        ("BACKFILLER_CHANNELS", "a b"),
+        ("BACKFILLER_BASE_DIR", &base),
+        ("BACKFILLER_STATIC_NODES", ""),
+        ("BACKFILLER_RUN_ONCE", "1"),
+        ("BACKFILLER_METRICS_PORT", "0"),
+    ];
+    let mut service = node.start("backfiller", &[], &variables).await;
+    assert_eq!(service.wait(SOON).await.code(), Some(0));
+}
