@@ -16,6 +16,7 @@ pub mod ffmpeg;
 pub mod metrics;
 pub mod node;
 pub mod origin;
+pub mod playlist;
 pub mod process;
 pub mod raw;
 

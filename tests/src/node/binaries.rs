@@ -23,6 +23,9 @@ impl Binaries {
         static BUILT: OnceLock<Binaries> = OnceLock::new();
         BUILT.get_or_init(|| {
             let test = env::current_exe().expect("the path of the running test");
+            if let Some(directory) = beside(&test) {
+                return Binaries { directory };
+            }
             let place = Place::of(&test, |file| file.exists())
                 .unwrap_or_else(|| panic!("{} is not in a cargo target directory", test.display()));
             if env::var_os("TESTS_SKIP_BUILD").is_none() {
@@ -44,6 +47,13 @@ impl Binaries {
         assert!(path.is_file(), "no binary {}", path.display());
         path
     }
+}
+
+/// The directory of a program that is no test, such as the demo: it was built with all others.
+fn beside(program: &Path) -> Option<PathBuf> {
+    let directory = program.parent()?;
+    let is_there = !directory.ends_with("deps") && directory.join("downloader").is_file();
+    is_there.then(|| directory.to_owned())
 }
 
 /// Where a test lies in cargo's target directory.

@@ -1,0 +1,25 @@
+# The commands of this project; `make` lists them.
+
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fmt lint
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: ## a live stream, recorded by one node and replicated by another (SECONDS=40 to end by itself)
+	@scripts/need cc=gcc ffmpeg=ffmpeg
+	$(CARGO) build --release --workspace --bins
+	@SECONDS="$(SECONDS)" target/release/demo
+
+test: ## all tests, on real processes and real video
+	@scripts/need cc=gcc ffmpeg=ffmpeg
+	$(CARGO) build --workspace --bins
+	TESTS_SKIP_BUILD=1 $(CARGO) test --workspace
+
+fmt: ## put the code into shape
+	$(CARGO) fmt
+
+lint: ## what .ci/run checks before the tests
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
