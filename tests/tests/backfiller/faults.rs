@@ -100,7 +100,9 @@ async fn what_failed_is_fetched_in_the_next_round() {
     let peer = ScriptedPeer::start().await;
     let good = peer.add(HOUR, 0, 0);
     let late = peer.add(HOUR, 2, 2);
+    let never = peer.add(HOUR, 4, 4);
     peer.origin.next(1, path(HOUR, &late), Fault::cut_after(7));
+    peer.origin.always(path(HOUR, &never), Fault::status(503));
     // A listing that fails makes the next round come after 5 s.
     peer.origin.next(1, "/files/test/720p", Fault::status(500));
     let service = start(&node, &[&peer], &["--qualities", "source,720p"]).await;
