@@ -137,11 +137,20 @@ pub fn free_port() -> u16 {
         .port()
 }
 
+/// Where a node keeps its files.
+#[derive(Debug)]
+enum Base {
+    /// A directory of its own, which goes with it.
+    Own(TempDir),
+    /// One that belongs to somebody else.
+    Given(PathBuf),
+}
+
 /// A node: a base directory, and the services that a test starts on it.
 #[derive(Debug)]
 pub struct Node {
     name: String,
-    base: TempDir,
+    base: Base,
     /// The restreamer, once it is started.
     pub restreamer: Option<Service>,
     address: Option<SocketAddr>,
@@ -155,9 +164,20 @@ impl Node {
     /// If there is no room for temporary files.
     #[must_use]
     pub fn new(name: &str) -> Node {
+        let base = TempDir::with_prefix(format!("node-{name}-")).expect("a temporary directory");
+        Node::on(name, Base::Own(base))
+    }
+
+    /// A node on a directory that is there already and stays.
+    #[must_use]
+    pub fn at(name: &str, base: &Path) -> Node {
+        Node::on(name, Base::Given(base.to_owned()))
+    }
+
+    fn on(name: &str, base: Base) -> Node {
         Node {
             name: name.to_owned(),
-            base: TempDir::with_prefix(format!("node-{name}-")).expect("a temporary directory"),
+            base,
             restreamer: None,
             address: None,
         }
@@ -166,7 +186,10 @@ impl Node {
     /// The base directory.
     #[must_use]
     pub fn base_dir(&self) -> &Path {
-        self.base.path()
+        match &self.base {
+            Base::Own(directory) => directory.path(),
+            Base::Given(directory) => directory,
+        }
     }
 
     /// Starts a service of the workspace on nothing but these arguments. The first start of a

@@ -109,16 +109,19 @@ async fn what_failed_is_fetched_in_the_next_round() {
     let line = service.wait_for_log("round failed", SOON).await;
     assert!(line.contains("720p answered 500"), "{line}");
     assert!(
-        line.contains("segments=1") && line.contains("failures=1"),
+        line.contains("segments=1") && line.contains("failures=2"),
         "{line}"
     );
     assert_eq!(names(&node, HOUR), [good.as_str()]);
     let line = service.wait_for_log("round done", SOON).await;
     assert!(
-        line.contains("segments=1") && line.contains("failures=0"),
+        line.contains("segments=1") && line.contains("failures=1"),
         "{line}"
     );
     assert_eq!(names(&node, HOUR), [good.clone(), late]);
+    // Tried again, and said once.
+    assert_eq!(peer.origin.count(&path(HOUR, &never)), 2);
+    assert_eq!(service.count_log(&never), 1);
     assert_eq!(peer.origin.count(&path(HOUR, &good)), 1);
 }
 
