@@ -10,6 +10,7 @@ pub mod manager;
 pub mod metrics;
 pub mod options;
 pub mod peers;
+pub mod place;
 pub mod plan;
 pub mod remote;
 pub mod round;

@@ -1,14 +1,12 @@
 //! A round at one peer: its hours, then hour by hour what is missing, and the downloads of it.
 //! No more than an hour's list is in memory at any time.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use chrono::Utc;
 use common::names::{Channel, Quality};
 use common::segment::{Hour, Segment, SegmentPath};
-use common::store::{Store, StoreError};
+use common::store::StoreError;
 use futures::StreamExt;
 use futures::stream;
 use rand::seq::SliceRandom;
@@ -16,10 +14,11 @@ use rand::seq::SliceRandom;
 use crate::Context;
 use crate::claims::Held;
 use crate::download::{self, DownloadError, Fetched};
-use crate::journal::{Journal, Matter, Novelty, shown};
+use crate::journal::{Matter, Novelty};
 use crate::metrics;
-use crate::plan::{self, Action, Plan, Rules, Skip};
-use crate::remote::{Listing, Remote, RemoteError};
+use crate::place::{Place, Target};
+use crate::plan::{self, Rules};
+use crate::remote::{Listing, RemoteError};
 
 /// After so many downloads in a row that failed in transport, we ask whether the peer is there
 /// at all, rather than wait for the timeouts of an hour's list.
@@ -76,17 +75,6 @@ impl RoundError {
             RoundError::DiskFull(_) | RoundError::Thread(_) => true,
         }
     }
-}
-
-/// The peer of a round, and what is known of it.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Its name.
-    pub peer: Arc<str>,
-    /// Its API.
-    pub remote: Remote,
-    /// What was said about it.
-    pub journal: Arc<Journal>,
 }
 
 /// Goes once through all that a peer has. `patient`: waits, at the end, for files that other
@@ -369,82 +357,5 @@ impl<'a> Round<'a> {
 
     fn rules(&self) -> Rules {
         Rules::new(&self.context.options, Utc::now())
-    }
-}
-
-/// An hour of a quality at a peer.
-#[derive(Debug, Clone)]
-struct Place {
-    target: Target,
-    channel: Channel,
-    quality: Quality,
-    hour: Hour,
-}
-
-impl Place {
-    fn path(&self, segment: Segment) -> SegmentPath {
-        SegmentPath {
-            channel: self.channel.clone(),
-            quality: self.quality.clone(),
-            segment,
-        }
-    }
-
-    /// What of a listing is missing here. Blocking.
-    fn missing(
-        &self,
-        store: &Store,
-        listing: &Listing,
-        rules: &Rules,
-    ) -> Result<Vec<Segment>, RoundError> {
-        let there: Vec<Cow<'_, str>> = listing.names()?;
-        let list = |hour| store.hour_names(&self.channel, &self.quality, hour);
-        let here = list(self.hour)?;
-        let mut plan = plan::hour(self.hour, &here, &there, rules);
-        for beside in plan.hours_beside() {
-            plan.leave_twins(beside, &list(beside)?.files);
-        }
-        Ok(self.sort_out(plan))
-    }
-
-    /// The segments to download. What is to be said of the others is said here.
-    fn sort_out(&self, plan: Plan<'_>) -> Vec<Segment> {
-        let hour = self.hour.to_string();
-        let place = format!("{}/{}/{hour}", self.channel, self.quality);
-        let mut missing = Vec::new();
-        for (name, action) in plan.actions {
-            match action {
-                Action::Download(segment) => missing.push(segment),
-                Action::Skip(Skip::BadName(error)) => {
-                    self.target.note_bad_name(&place, name, &error);
-                }
-                Action::Skip(Skip::Twin) => {
-                    let journal = &self.target.journal;
-                    if journal.note(Matter::Twin, &place, name) != Novelty::Known {
-                        let (channel, quality) = (self.channel.as_str(), self.quality.as_str());
-                        metrics::SMALL_DIFFERENCE_SEGMENTS
-                            .with_label_values(&[&*self.target.peer, channel, quality, &hour])
-                            .inc();
-                        tracing::debug!(place, name, "left a segment whose twin is here");
-                    }
-                }
-                Action::Skip(_) => {}
-            }
-        }
-        missing
-    }
-}
-
-impl Target {
-    /// Logs and counts, once, a name that is none of ours.
-    fn note_bad_name(&self, place: &str, name: &str, error: &dyn std::fmt::Display) {
-        let novelty = self.journal.note(Matter::BadName, place, name);
-        if novelty != Novelty::Known {
-            metrics::BAD_NAMES.with_label_values(&[&*self.peer]).inc();
-        }
-        if novelty == Novelty::New {
-            let name = shown(name);
-            tracing::warn!(peer = &*self.peer, place, name, %error, "left a bad name");
-        }
     }
 }

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use crate::Context;
 use crate::metrics;
 use crate::peers::Peer;
+use crate::place::Target;
 use crate::remote::Remote;
-use crate::round::{self, Report, Target};
+use crate::round::{self, Report};
 
 /// From the beginning of a round to that of the next (SPEC §6).
 const INTERVAL: Duration = Duration::from_secs(120);

@@ -68,7 +68,7 @@ async fn twenty_seconds_are_recorded_and_play() {
     assert!(last.success(), "{:?}", live.complaints());
     // What ffmpeg listed last is recorded too.
     let text = std::fs::read_to_string(live.directory().join("index.m3u8")).expect("a playlist");
-    let listed = text.lines().filter(|line| line.ends_with(".ts")).last();
+    let listed = text.lines().rfind(|line| line.ends_with(".ts"));
     let number: usize = listed
         .and_then(|name| name.strip_suffix(".ts")?.parse().ok())
         .expect("a name");

@@ -157,7 +157,7 @@ async fn playlists(day: &Day) {
         for _ in 0..STARTS {
             let mut node = Node::at("bench", day.node.base_dir());
             node.start_restreamer().await;
-            let mut once = async || {
+            let once = async || {
                 let begun = Instant::now();
                 let answer = node.get(&target).await;
                 let time = begun.elapsed();
