@@ -1,0 +1,108 @@
+//! The one error of all routes: a status and one line of text (SPEC §4).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::names::NameError;
+use common::store::StoreError;
+
+/// So many characters of a client's text are repeated to it.
+const MAX_SHOWN: usize = 100;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400: the client's input makes no sense; the text names it.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 403: a part of the path begins with a dot.
+    #[error("a part of the path begins with a dot")]
+    Hidden,
+    /// 404: the text says what there is not.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405.
+    #[error("this path takes no such method")]
+    Method,
+    /// 500: the disk failed us. The client learns what was tried, the log also why.
+    #[error("cannot {action}")]
+    Internal {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        reason: String,
+    },
+}
+
+impl ApiError {
+    /// The status that goes with it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ApiError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            ApiError::Hidden => StatusCode::FORBIDDEN,
+            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Nothing of that kind and name.
+    pub(crate) fn not_found(kind: &str, name: &str) -> ApiError {
+        ApiError::NotFound(format!("there is no {kind} {}", shown(name)))
+    }
+
+    /// Something that the disk did not let us do.
+    pub(crate) fn internal(action: &'static str, reason: &dyn std::fmt::Display) -> ApiError {
+        let reason = reason.to_string();
+        ApiError::Internal { action, reason }
+    }
+}
+
+/// A client's text: in quotes, escaped so that it stays on its line, and cut short.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+impl From<NameError> for ApiError {
+    fn from(error: NameError) -> ApiError {
+        match error {
+            NameError::Hidden => ApiError::Hidden,
+            error => ApiError::BadRequest(format!("a bad part in the path: {error}")),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        ApiError::internal("read the directory", &error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let ApiError::Internal { action, reason } = &self {
+            tracing::error!(reason, "cannot {action}");
+        }
+        let headers = [
+            (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        (self.status(), headers, format!("{self}\n")).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_text_stays_short_and_on_one_line() {
+        assert_eq!(shown("x"), "\"x\"");
+        assert_eq!(shown("a\r\nb\"\u{7f}"), r#""a\r\nb\"\u{7f}""#);
+        assert_eq!(shown(&"é".repeat(5000)).chars().count(), MAX_SHOWN + 3);
+    }
+}

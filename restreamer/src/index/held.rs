@@ -1,0 +1,128 @@
+//! Which hours the index holds: bounded in bytes, the longest unused go first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use common::metrics;
+use prometheus::IntGauge;
+
+use super::{Key, Slot};
+
+static HOURS: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Hours in the index";
+    metrics::gauge("restreamer_index_hours", help, &[]).with_label_values(&[] as &[&str])
+});
+
+static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Memory that the index takes";
+    metrics::gauge("restreamer_index_bytes", help, &[]).with_label_values(&[] as &[&str])
+});
+
+/// What an hour takes beside its lines: keys, locks, tables. Bounds how many empty hours fit.
+const OVERHEAD: usize = 1024;
+
+/// The hours held.
+#[derive(Debug)]
+pub(super) struct Held {
+    hours: HashMap<Key, Entry>,
+    /// The sum over the entries.
+    bytes: usize,
+    limit: usize,
+    /// Counts uses: the larger, the later.
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    slot: Arc<Slot>,
+    bytes: usize,
+    last_use: u64,
+}
+
+impl Held {
+    pub(super) fn new(limit: usize) -> Held {
+        Held {
+            hours: HashMap::new(),
+            bytes: 0,
+            limit,
+            uses: 0,
+        }
+    }
+
+    /// The place of an hour if it has one.
+    pub(super) fn existing_slot(&mut self, key: &Key) -> Option<Arc<Slot>> {
+        self.uses += 1;
+        let entry = self.hours.get_mut(key)?;
+        entry.last_use = self.uses;
+        Some(Arc::clone(&entry.slot))
+    }
+
+    /// The place of an hour.
+    pub(super) fn slot(&mut self, key: &Key) -> Arc<Slot> {
+        if let Some(slot) = self.existing_slot(key) {
+            return slot;
+        }
+        let slot = Arc::<Slot>::default();
+        let entry = Entry {
+            slot: Arc::clone(&slot),
+            bytes: OVERHEAD,
+            last_use: self.uses,
+        };
+        self.hours.insert(key.clone(), entry);
+        self.bytes += OVERHEAD;
+        slot
+    }
+
+    /// Notes how large what was read into a slot is, and makes room. A slot that is no longer
+    /// held is its users' concern.
+    pub(super) fn set_bytes(&mut self, key: &Key, slot: &Arc<Slot>, bytes: usize) {
+        let Some(entry) = self.hours.get_mut(key) else {
+            return;
+        };
+        if !Arc::ptr_eq(&entry.slot, slot) {
+            return;
+        }
+        self.bytes = self.bytes - entry.bytes + bytes + OVERHEAD;
+        entry.bytes = bytes + OVERHEAD;
+        if self.bytes > self.limit {
+            self.make_room();
+        }
+        self.publish();
+    }
+
+    /// Lets go of an hour that does not exist any more.
+    pub(super) fn forget(&mut self, key: &Key) {
+        if let Some(entry) = self.hours.remove(key) {
+            self.bytes -= entry.bytes;
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        HOURS.set(whole(self.hours.len()));
+        BYTES.set(whole(self.bytes));
+    }
+
+    /// Hours and bytes held.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.hours.len(), self.bytes)
+    }
+
+    /// Lets go of the longest unused until an eighth of the limit is free: sorting all of them
+    /// must not be for one hour's sake.
+    fn make_room(&mut self) {
+        let mut by_use: Vec<(u64, Key)> = self
+            .hours
+            .iter()
+            .map(|(key, entry)| (entry.last_use, key.clone()))
+            .collect();
+        by_use.sort_unstable_by_key(|(last_use, _)| *last_use);
+        for (_, key) in by_use {
+            if self.bytes <= self.limit - self.limit / 8 {
+                break;
+            }
+            self.forget(&key);
+        }
+    }
+}

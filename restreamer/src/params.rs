@@ -1,0 +1,162 @@
+//! The query's parameters, each read once and by name; what cannot be read is a 400 that names
+//! it (SPEC §4). Parameters that a route does not know are ignored.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use common::dateutil::parse_utc_only;
+use url::form_urlencoded;
+
+use crate::error::{ApiError, shown};
+
+/// The parameters of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Takes a query apart, without the `?`.
+    pub(crate) fn parse(query: Option<&str>) -> Params {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Params(pairs.into_owned().collect())
+    }
+
+    /// A parameter that may be there once.
+    fn single(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name);
+        let first = values.next().map(|(_, value)| value.as_str());
+        match values.next() {
+            Some(_) => Err(ApiError::BadRequest(format!("{name} is given twice"))),
+            None => Ok(first),
+        }
+    }
+
+    /// A time: ISO 8601 in UTC, any zone in it ignored.
+    ///
+    /// # Errors
+    /// 400 if it is given twice or cannot be read.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
+        let Some(text) = self.single(name)? else {
+            return Ok(None);
+        };
+        let time = parse_utc_only(&with_plus(text));
+        let time = time.map_err(|error| ApiError::BadRequest(format!("{name}: {error}")))?;
+        Ok(Some(time))
+    }
+
+    /// `true` or `false`; false if it is not given.
+    ///
+    /// # Errors
+    /// 400 if it is given twice or is neither.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.single(name)? {
+            None => Ok(false),
+            // Python's clients write `True`.
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) => Err(ApiError::BadRequest(format!(
+                "{name}: {} is neither true nor false",
+                shown(text)
+            ))),
+        }
+    }
+
+    /// `start` and `end`, of which the second must be after the first.
+    ///
+    /// # Errors
+    /// 400 if one cannot be read or they are the wrong way round.
+    pub(crate) fn bounds(&self) -> Result<Bounds, ApiError> {
+        let (start, end) = (self.time("start")?, self.time("end")?);
+        if let (Some(start), Some(end)) = (start, end)
+            && end <= start
+        {
+            let show = |time: DateTime<Utc>| time.to_rfc3339();
+            return Err(ApiError::BadRequest(format!(
+                "end ({}) is not after start ({})",
+                show(end),
+                show(start)
+            )));
+        }
+        Ok(Bounds { start, end })
+    }
+}
+
+/// Puts the `+` back that stands before a zone in `2020-01-02T03:04:05+05:00`: not
+/// percent-encoded, it arrives as a blank, and what follows would be read as another time.
+/// After a `T`, ISO 8601 has no blank of its own.
+fn with_plus(text: &str) -> Cow<'_, str> {
+    let is_iso = text.split_once(['T', 't']).is_some_and(|(date, _)| {
+        !date.is_empty() && date.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+    });
+    if is_iso && text.contains(' ') {
+        text.replace(' ', "+").into()
+    } else {
+        text.into()
+    }
+}
+
+/// What a request says of a range; if both are there, `end` is after `start`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Its first instant.
+    pub(crate) start: Option<DateTime<Utc>>,
+    /// The first instant after it.
+    pub(crate) end: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(query: &str) -> String {
+        let params = Params::parse(Some(query));
+        let error = params.bounds().map(drop).and(params.flag("on").map(drop));
+        error.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let table: [(&str, &[&str]); 8] = [
+            ("start=nonsense", &["start", "nonsense"]),
+            ("end=2019-02-30", &["end", "2019-02-30"]),
+            ("start=", &["start", "empty"]),
+            ("end=%ff%0a", &["end"]),
+            ("start=2020-01-01&start=2020-01-01", &["start", "twice"]),
+            ("start=2020-01-02&end=2020-01-01", &["end", "not after"]),
+            ("start=2020-01-02&end=2020-01-02", &["end", "not after"]),
+            ("on=ja%0d%0a", &["on", "ja\\r\\n", "neither"]),
+        ];
+        for (query, parts) in table {
+            let message = message(query);
+            assert!(!message.contains(['\n', '\r']), "{message:?}");
+            for part in parts {
+                assert!(message.contains(part), "{query}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_and_flags() {
+        let expected = parse_utc_only("2020-01-02T03:04:05").unwrap();
+        for query in [
+            "start=2020-01-02T03:04:05",
+            "start=2020-01-02T03:04:05Z&other=1&other=2",
+            "start=2020-01-02T03%3A04%3A05.000%2B05:00",
+            "start=2020-01-02T03:04:05+05:00",
+            "start=2020-01-02T03:04:05+0500",
+            "start=2020-01-02+03:04:05",
+            "start=Jan+2+03:04:05+2020",
+        ] {
+            let bounds = Params::parse(Some(query)).bounds().unwrap();
+            assert_eq!(bounds.start, Some(expected), "{query}");
+            assert_eq!(bounds.end, None);
+        }
+        for (query, value) in [
+            (None, false),
+            (Some("on=false"), false),
+            (Some("on=true"), true),
+            (Some("on=True"), true),
+        ] {
+            assert_eq!(Params::parse(query).flag("on").unwrap(), value);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! All routes: one file a family, and what they have in common.
+
+mod extras;
+mod files;
+mod playlist;
+pub(crate) mod segments;
+
+use axum::Router;
+use axum::http::{Method, header};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use common::serve;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::App;
+use crate::error::ApiError;
+use crate::paths::refuse_hidden;
+
+/// All routes, with metrics and open CORS.
+pub(crate) fn router(app: App) -> Router {
+    let router = Router::new()
+        .route("/files", get(files::list))
+        .route("/files/", get(files::list))
+        .route("/files/{channel}", get(files::list))
+        .route("/files/{channel}/{quality}", get(files::list))
+        .route("/files/{channel}/{quality}/{hour}", get(files::list))
+        .route("/segments/{*path}", get(segments::file))
+        .route("/extras/{*directory}", get(extras::tree))
+        .route("/playlist/{channel}", get(playlist::master))
+        .route("/playlist/{channel}/{quality}", get(playlist::media))
+        .route("/metrics/restreamer", get(serve::metrics_page))
+        .merge(serve::metrics_router())
+        .fallback(async || ApiError::NotFound("there is no such route".to_owned()))
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .with_state(app)
+        .layer(from_fn(refuse_hidden))
+        .layer(cors());
+    serve::with_metrics(router)
+}
+
+/// Any page of any origin may read everything (SPEC §4).
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::HEAD])
+        .allow_headers(Any)
+        .expose_headers(Any)
+        // The answer is the same for all: caches need not tell origins apart.
+        .vary([])
+}
+
+/// Does what blocks (all that touches the disk) where it may.
+///
+/// A client that hangs up does not end it: others may be waiting for what it finds.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(ApiError::internal("finish this", &error)),
+    }
+}
+
+/// A JSON array of names. It may change at any moment: a cache has to ask again each time.
+fn json_names(names: &[impl AsRef<str>]) -> Result<Response, ApiError> {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    let json = serde_json::to_vec(&names).map_err(|e| ApiError::internal("write JSON", &e))?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, json).into_response())
+}

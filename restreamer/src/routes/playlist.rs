@@ -1,0 +1,117 @@
+//! `/playlist/…`: which hours a request needs, and the playlists written from them (SPEC §4).
+
+mod body;
+mod range;
+mod variants;
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use common::names::{Channel, Quality};
+
+use self::body::PiecesBody;
+use super::blocking;
+use crate::App;
+use crate::error::ApiError;
+use crate::hls;
+use crate::index::{IndexError, Rendition};
+use crate::params::Params;
+use crate::paths::Parts;
+
+/// The end of a playlist's name in the path.
+const SUFFIX: &str = ".m3u8";
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> ApiError {
+        ApiError::internal("read the recordings", &error)
+    }
+}
+
+/// The master playlist of a channel.
+pub(super) async fn master(
+    State(app): State<App>,
+    Parts(parts): Parts,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let [name] = parts.as_slice() else {
+        return Err(no_such_playlist());
+    };
+    let channel = Channel::new(stem(name.as_str())?)?;
+    let bounds = Params::parse(query.as_deref()).bounds()?;
+    let text = working(app, move |app| {
+        let variants = variants::variants(app, &channel, bounds)?;
+        let query = query.as_deref().filter(|query| !query.is_empty());
+        Ok(hls::master_playlist(&channel, &variants, query))
+    })
+    .await?;
+    Ok(respond(vec![text.into()]))
+}
+
+/// The media playlist of a quality.
+pub(super) async fn media(
+    State(app): State<App>,
+    Parts(parts): Parts,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let [channel, name] = parts.as_slice() else {
+        return Err(no_such_playlist());
+    };
+    let rendition = Arc::new(Rendition {
+        channel: channel.clone().into(),
+        quality: Quality::new(stem(name.as_str())?)?,
+    });
+    let bounds = Params::parse(query.as_deref()).bounds()?;
+    let pieces = working(app, move |app| {
+        let Rendition { channel, quality } = &*rendition;
+        let directory = app.store.resolve(&format!("{channel}/{quality}"))?;
+        if quality.is_chat() || !directory.is_dir() {
+            let name = format!("{channel}/{quality}");
+            return Err(ApiError::not_found("video quality", &name));
+        }
+        let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
+        let hours = app.index.hours(&rendition, &plan.hours)?;
+        Ok(hls::media_playlist(plan.range, &hours))
+    })
+    .await?;
+    Ok(respond(pieces))
+}
+
+/// Works out a playlist on a blocking thread, when its turn has come.
+async fn working<T: Send + 'static>(
+    app: App,
+    work: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let turn = Arc::clone(&app.playlists).acquire_owned().await;
+    let turn = turn.map_err(|error| ApiError::internal("wait", &error))?;
+    blocking(move || {
+        // Goes with the work, not with a client that may hang up before.
+        let _turn = turn;
+        work(&app)
+    })
+    .await
+}
+
+/// The name of a playlist without its end.
+fn stem(name: &str) -> Result<&str, ApiError> {
+    name.strip_suffix(SUFFIX).ok_or_else(no_such_playlist)
+}
+
+fn no_such_playlist() -> ApiError {
+    ApiError::NotFound(format!(
+        "playlists are CHANNEL{SUFFIX} and CHANNEL/QUALITY{SUFFIX}"
+    ))
+}
+
+fn respond(pieces: Vec<bytes::Bytes>) -> Response {
+    let body = axum::body::Body::new(PiecesBody::new(pieces));
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(hls::CONTENT_TYPE);
+    headers.insert(header::CONTENT_TYPE, content_type);
+    // Replication may add to any range at any moment.
+    let no_cache = HeaderValue::from_static("no-cache");
+    headers.insert(header::CACHE_CONTROL, no_cache);
+    response
+}

@@ -1,0 +1,146 @@
+//! A file's bytes on their way to a client: read a buffer at a time, when the client has taken
+//! the one before, so that a slow client holds one buffer and no thread.
+//!
+//! What the kernel has in memory already is read at once, without a detour over a blocking
+//! thread; the rest on such a thread.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::HttpBody;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use rustix::io::ReadWriteFlags;
+use tokio::task::JoinHandle;
+
+use super::buffers::{Buffer, Buffers};
+use super::ranges::Span;
+
+/// A part of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// This text.
+    Text(Bytes),
+    /// These bytes of the file.
+    File(Span),
+}
+
+impl Part {
+    /// Its length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Part::Text(text) => text.len() as u64,
+            Part::File(span) => span.length(),
+        }
+    }
+}
+
+/// A body that is read from a file as it is sent.
+#[derive(Debug)]
+pub(super) struct FileBody {
+    file: Arc<File>,
+    /// What has not been read yet.
+    parts: VecDeque<Part>,
+    /// A read on a blocking thread, of the beginning of the first part.
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    buffers: Arc<Buffers>,
+}
+
+impl FileBody {
+    /// Sends these parts of a file, one after the other.
+    pub(super) fn new(file: File, parts: Vec<Part>, buffers: Arc<Buffers>) -> FileBody {
+        FileBody {
+            file: Arc::new(file),
+            parts: parts.into_iter().filter(|part| part.length() > 0).collect(),
+            reading: None,
+            buffers,
+        }
+    }
+
+    /// Notes that the first bytes of the first part were read.
+    fn advance(&mut self, bytes: usize) {
+        if let Some(Part::File(span)) = self.parts.front_mut() {
+            span.start = span.end.min(span.start + bytes as u64);
+            if span.start == span.end {
+                self.parts.pop_front();
+            }
+        }
+    }
+}
+
+impl HttpBody for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        if this.reading.is_none() {
+            let span = match this.parts.pop_front() {
+                None => return Poll::Ready(None),
+                Some(Part::Text(text)) => return Poll::Ready(Some(Ok(Frame::data(text)))),
+                Some(Part::File(span)) => span,
+            };
+            this.parts.push_front(Part::File(span));
+            let mut buffer = this.buffers.take(span.length());
+            if let Some(bytes) = read_if_in_memory(&this.file, &mut buffer, span) {
+                this.advance(bytes);
+                let bytes = buffer.into_bytes(bytes);
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            let file = Arc::clone(&this.file);
+            let read = tokio::task::spawn_blocking(move || read(&file, buffer, span));
+            this.reading = Some(read);
+        }
+        let Some(reading) = &mut this.reading else {
+            return Poll::Ready(None);
+        };
+        let outcome = ready!(Pin::new(reading).poll(context));
+        this.reading = None;
+        let bytes = outcome.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Ok(bytes) = &bytes {
+            this.advance(bytes.len());
+        } else {
+            this.parts.clear();
+        }
+        Poll::Ready(Some(bytes.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.parts.iter().map(Part::length).sum())
+    }
+}
+
+/// Reads what the kernel has in memory of a span's beginning; `None` if that is nothing, or if
+/// the file system cannot tell.
+fn read_if_in_memory(file: &File, buffer: &mut Buffer, span: Span) -> Option<usize> {
+    let mut room = [IoSliceMut::new(buffer.room(span.length()))];
+    let read = rustix::io::preadv2(file, &mut room, span.start, ReadWriteFlags::NOWAIT);
+    read.ok().filter(|&bytes| bytes > 0)
+}
+
+/// Reads a span's beginning, waiting for the disk.
+fn read(file: &File, mut buffer: Buffer, span: Span) -> io::Result<Bytes> {
+    loop {
+        match file.read_at(buffer.room(span.length()), span.start) {
+            Ok(0) => {
+                let message = "the file became shorter while it was sent";
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
+            }
+            Ok(bytes) => return Ok(buffer.into_bytes(bytes)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
