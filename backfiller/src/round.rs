@@ -2,6 +2,7 @@
 //! No more than an hour's list is in memory at any time.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use chrono::Utc;
 use common::names::{Channel, Quality};
@@ -18,7 +19,7 @@ use crate::journal::{Matter, Novelty};
 use crate::metrics;
 use crate::place::{Place, Target};
 use crate::plan::{self, Rules};
-use crate::remote::{Listing, RemoteError};
+use crate::remote::RemoteError;
 
 /// After so many downloads in a row that failed in transport, we ask whether the peer is there
 /// at all, rather than wait for the timeouts of an hour's list.
@@ -186,7 +187,10 @@ impl<'a> Round<'a> {
 
     /// Plans an hour of a quality and downloads what is missing.
     async fn hour(&mut self, place: &Place) -> Result<(), RoundError> {
-        let listing = self.list(place).await?;
+        let remote = &self.target.remote;
+        let listing = remote
+            .hour(&place.channel, &place.quality, place.hour)
+            .await?;
         let (store, rules) = (self.context.store.clone(), self.rules());
         let missing = {
             let place = place.clone();
@@ -197,13 +201,6 @@ impl<'a> Round<'a> {
         self.download(place, missing).await
     }
 
-    async fn list(&self, place: &Place) -> Result<Listing, RemoteError> {
-        let remote = &self.target.remote;
-        remote
-            .hour(&place.channel, &place.quality, place.hour)
-            .await
-    }
-
     async fn download(&mut self, place: &Place, missing: Vec<Segment>) -> Result<(), RoundError> {
         let before = self.report.segments;
         let (context, remote) = (self.context, &self.target.remote);
@@ -212,25 +209,7 @@ impl<'a> Round<'a> {
             let outcome = download::segment(&context.store, &context.claims, remote, &path).await;
             (path, outcome)
         });
-        let at_once = context.options.download_concurrency.into();
-        let mut downloads = stream::iter(downloads).buffer_unordered(at_once);
-        let mut ended = Ok(());
-        let mut in_a_row = 0;
-        while let Some((path, outcome)) = downloads.next().await {
-            let transport = matches!(&outcome, Err(error) if error.is_transport());
-            in_a_row = if transport { in_a_row + 1 } else { 0 };
-            ended = self.note(path, outcome);
-            if ended.is_ok() && in_a_row >= SUSPICIOUS {
-                in_a_row = 0;
-                ended = match self.list(place).await {
-                    Err(error) if error.is_silence() => Err(error.into()),
-                    _ => Ok(()),
-                };
-            }
-            if ended.is_err() {
-                break;
-            }
-        }
+        let ended = self.complete(downloads).await;
         if self.report.segments > before {
             let labels = [
                 &*self.target.peer,
@@ -259,10 +238,35 @@ impl<'a> Round<'a> {
                 }
             }
         });
-        let at_once = context.options.download_concurrency.into();
-        let mut downloads = stream::iter(downloads).buffer_unordered(at_once);
+        self.complete(downloads).await
+    }
+
+    /// Completes downloads, as many at once as we were told, and notes what became of each. If
+    /// many fail in a row, asks whether the peer is there at all.
+    async fn complete<D>(&mut self, downloads: impl Iterator<Item = D>) -> Result<(), RoundError>
+    where
+        D: Future<Output = (SegmentPath, Result<Fetched, DownloadError>)>,
+    {
+        let remote = &self.target.remote;
+        let at_once = self.context.options.download_concurrency.into();
+        let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
+        let mut in_a_row = 0;
         while let Some((path, outcome)) = downloads.next().await {
+            match &outcome {
+                Err(error) if error.is_transport() => in_a_row += 1,
+                Ok(Fetched::NoLongerMissing | Fetched::InHand(_)) => {}
+                Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
+            }
+            let (channel, quality) = (path.channel.clone(), path.quality.clone());
+            let hour = path.segment.hour();
             self.note(path, outcome)?;
+            if in_a_row >= SUSPICIOUS {
+                in_a_row = 0;
+                match remote.hour(&channel, &quality, hour).await {
+                    Err(error) if error.is_silence() => return Err(error.into()),
+                    _ => {}
+                }
+            }
         }
         Ok(())
     }
