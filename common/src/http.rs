@@ -128,6 +128,11 @@ impl HttpClient {
         self.unpooled.get(url.clone())
     }
 
+    /// A POST on a connection of the pool.
+    pub fn post(&self, url: &Url) -> RequestBuilder {
+        self.pooled.post(url.clone())
+    }
+
     /// Sends a request and gives the response, whatever its status. `purpose` names it in the
     /// metrics.
     ///
@@ -239,16 +244,21 @@ pub async fn read_all(
     Ok(body.freeze())
 }
 
-/// A URL for a log line or message: without a password.
+/// A URL for a log line or message: without a password, and without its query, in which
+/// origins and peers keep their tokens.
 #[must_use]
 pub fn shown(url: &Url) -> Box<str> {
-    if url.password().is_none() {
-        return url.as_str().into();
+    let mut shown = url.clone();
+    if url.password().is_some() {
+        // Fails only for URLs that cannot have a password.
+        let _ = shown.set_password(Some("***"));
     }
-    let mut url = url.clone();
-    // Fails only for URLs that cannot have a password.
-    let _ = url.set_password(Some("***"));
-    url.as_str().into()
+    if url.query().is_none() {
+        return shown.as_str().into();
+    }
+    shown.set_query(None);
+    shown.set_fragment(None);
+    format!("{shown}?…").into()
 }
 
 /// Host and port as the URL gives them.
@@ -291,9 +301,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_has_no_password_and_the_domain_has_its_port() {
+    fn what_is_shown_has_no_secret_and_the_domain_has_its_port() {
         let url: Url = "http://user:secret@host:8080/a?b=c".parse().unwrap();
-        assert_eq!(&*shown(&url), "http://user:***@host:8080/a?b=c");
+        assert_eq!(&*shown(&url), "http://user:***@host:8080/a?…");
         assert_eq!(domain(&url), "host:8080");
         let url: Url = "https://host/a".parse().unwrap();
         assert_eq!(&*shown(&url), "https://host/a");

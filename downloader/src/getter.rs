@@ -20,9 +20,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::AttemptError;
-use crate::init::InitSections;
 use crate::metrics::{METRICS, labels};
+use crate::playlist::Encryption;
 use crate::recorded::Recorded;
+use crate::shared::SharedParts;
 use crate::timeline::Wanted;
 use crate::timing::Timing;
 
@@ -88,7 +89,7 @@ pub struct Getter {
     quality: Quality,
     timing: Timing,
     recorded: Recorded,
-    inits: InitSections,
+    shared: SharedParts,
     /// When a full disk was last complained about.
     complained: std::sync::Mutex<Option<Instant>>,
 }
@@ -121,7 +122,7 @@ impl Getter {
             quality,
             timing,
             recorded,
-            inits: InitSections::default(),
+            shared: SharedParts::default(),
             complained: std::sync::Mutex::new(None),
         }
     }
@@ -146,8 +147,14 @@ impl Getter {
     }
 
     async fn get_unmeasured(&self, wanted: &Wanted, doubtful: bool, stops: &Stops) -> Outcome {
-        if let Some(encryption) = &wanted.encryption {
-            return Outcome::Lost(Loss::Encrypted(encryption.method.clone()));
+        let init = wanted
+            .init
+            .as_ref()
+            .and_then(|init| init.encryption.as_ref());
+        let mut encryptions = [wanted.encryption.as_ref(), init].into_iter().flatten();
+        if let Some(foreign) = encryptions.find(|it| !is_supported(it)) {
+            let method = format!("{} (key format {})", foreign.method, foreign.format);
+            return Outcome::Lost(Loss::Encrypted(method));
         }
         let give_up = Instant::now() + self.timing.segment_give_up;
         let segment = Segment {
@@ -266,4 +273,10 @@ impl Getter {
             FinalType::Full
         }
     }
+}
+
+/// Whole segments of AES-128 with a key that anybody may fetch; all else is made to keep
+/// recorders out.
+fn is_supported(encryption: &Encryption) -> bool {
+    encryption.method == "AES-128" && encryption.format == "identity"
 }

@@ -6,15 +6,16 @@
 //! `manager` keeps a channel's workers. See docs/ARCHITECTURE.md.
 
 pub mod channel;
+mod decrypt;
 pub mod fetch;
 pub mod getter;
-mod init;
 pub mod manager;
 mod metrics;
 pub mod playlist;
 pub mod provider;
 pub mod recorded;
 pub mod rendition;
+mod shared;
 pub mod timeline;
 pub mod timing;
 pub mod worker;

@@ -10,7 +10,9 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Getter, Segment};
+use crate::decrypt::{DecryptError, Decryptor};
 use crate::fetch::Part;
+use crate::shared::SharedError;
 
 /// A segment of 20 s at 100 Mbit/s has half of it.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
@@ -24,6 +26,12 @@ pub(super) enum AttemptError {
     /// Anything else about the origin.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// Something that goes with the segment: its init section, its key.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+    /// The end of the ciphertext is not as it should be.
+    #[error("{url}: {source}")]
+    Decrypt { url: Box<str>, source: DecryptError },
     /// Too late.
     #[error("no {part} of {url} in {time:?}")]
     TimedOut {
@@ -42,6 +50,15 @@ pub(super) enum AttemptError {
     Stopped,
 }
 
+/// An answer whose head is there, and the file that it goes to.
+struct Opened {
+    writer: SegmentWriter,
+    part: Part,
+    decryptor: Option<Decryptor>,
+    /// The size of the init section, which is in the file already.
+    init_bytes: u64,
+}
+
 /// How a body ended.
 enum End {
     Proper,
@@ -58,7 +75,12 @@ impl Getter {
     ) -> Result<Committed, AttemptError> {
         let begun = Instant::now();
         let stops = segment.stops;
-        let (mut writer, mut part, init_bytes) = tokio::select! {
+        let Opened {
+            mut writer,
+            mut part,
+            mut decryptor,
+            init_bytes,
+        } = tokio::select! {
             opened = self.open(segment, number) => opened?,
             () = stops.cut.cancelled() => return Err(AttemptError::Stopped),
         };
@@ -73,8 +95,24 @@ impl Getter {
                 }
             };
             match next {
-                Ok(Some(chunk)) => writer.write(chunk).await?,
-                Ok(None) => break End::Proper,
+                Ok(Some(chunk)) => {
+                    let chunk = match &mut decryptor {
+                        Some(decryptor) => decryptor.update(chunk),
+                        None => chunk,
+                    };
+                    writer.write(chunk).await?;
+                }
+                Ok(None) => match decryptor.map(Decryptor::finish) {
+                    None => break End::Proper,
+                    Some(Ok(chunk)) => {
+                        writer.write(chunk).await?;
+                        break End::Proper;
+                    }
+                    Some(Err(source)) => {
+                        let url = http::shown(&segment.wanted.url);
+                        break End::CutOff(AttemptError::Decrypt { url, source });
+                    }
+                },
                 Err(error) => break End::CutOff(error.into()),
             }
             if writer.bytes() > MAX_BYTES {
@@ -108,18 +146,20 @@ impl Getter {
         }
     }
 
-    /// Gets the head of the answer and a file with the init section in it, if there is one;
-    /// gives the init section's size as well.
-    async fn open(
-        &self,
-        segment: &Segment<'_>,
-        number: usize,
-    ) -> Result<(SegmentWriter, Part, u64), AttemptError> {
+    /// Gets what the segment needs, the head of the answer, and a file with the init section
+    /// in it, if there is one.
+    async fn open(&self, segment: &Segment<'_>, number: usize) -> Result<Opened, AttemptError> {
         let wanted = segment.wanted;
+        let (client, hedge) = (&self.client, self.head_hedge());
         let init = match &wanted.init {
-            Some(init) => {
-                let init = self.inits.get(&self.client, init, self.head_hedge());
-                Some(init.await?)
+            Some(init) => Some(self.shared.init(client, init, hedge).await?),
+            None => None,
+        };
+        let decryptor = match &wanted.encryption {
+            Some(encryption) => {
+                // Without an IV it is the sequence number (RFC 8216 §5.2).
+                let iv = encryption.iv.unwrap_or(u128::from(wanted.sequence));
+                Some(self.shared.decryptor(client, encryption, iv, hedge).await?)
             }
             None => None,
         };
@@ -149,7 +189,12 @@ impl Getter {
         if let Some(init) = init {
             writer.write(init).await?;
         }
-        Ok((writer, part, init_bytes))
+        Ok(Opened {
+            writer,
+            part,
+            decryptor,
+            init_bytes,
+        })
     }
 
     fn timed_out(

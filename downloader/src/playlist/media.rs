@@ -37,6 +37,8 @@ pub struct InitSection {
     pub url: Url,
     /// Which part of it.
     pub range: Option<ByteRange>,
+    /// How it is encrypted: by the `EXT-X-KEY` that stands before it.
+    pub encryption: Option<Arc<Encryption>>,
 }
 
 /// How a segment is encrypted (`EXT-X-KEY`).
@@ -222,7 +224,13 @@ impl<'a> Reader<'a> {
             None => Ok(None),
         };
         match url.and_then(|url| Ok((url, range?))) {
-            Ok((url, range)) => self.init = Some(Arc::new(InitSection { url, range })),
+            Ok((url, range)) => {
+                self.init = Some(Arc::new(InitSection {
+                    url,
+                    range,
+                    encryption: self.encryption.clone(),
+                }));
+            }
             Err(why) => self.problem(format!("EXT-X-MAP: {why}")),
         }
     }
