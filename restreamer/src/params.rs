@@ -84,6 +84,7 @@ impl Params {
 /// percent-encoded, it arrives as a blank, and what follows would be read as another time.
 /// After a `T`, ISO 8601 has no blank of its own.
 fn with_plus(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
     let is_iso = text.split_once(['T', 't']).is_some_and(|(date, _)| {
         !date.is_empty() && date.bytes().all(|b| b.is_ascii_digit() || b == b'-')
     });
@@ -142,7 +143,7 @@ mod tests {
             "start=2020-01-02T03:04:05Z&other=1&other=2",
             "start=2020-01-02T03%3A04%3A05.000%2B05:00",
             "start=2020-01-02T03:04:05+05:00",
-            "start=2020-01-02T03:04:05+0500",
+            "start=2020-01-02T03:04:05+0500+",
             "start=2020-01-02+03:04:05",
             "start=Jan+2+03:04:05+2020",
         ] {

@@ -14,7 +14,7 @@ use crate::hls::Variant;
 use crate::index::Rendition;
 use crate::params::Bounds;
 
-/// The bit rate is that of the largest of so many segments, the newest in the range.
+/// The bit rate is that of the largest of so many segments, the newest in the range's last hour.
 const SAMPLES: usize = 16;
 
 /// The bit rate of a quality of which nothing is known yet, in bits a second: that of a common
@@ -82,7 +82,6 @@ fn bandwidth(
     let rates = segments
         .iter()
         .rev()
-        .filter(|segment| end.is_none_or(|end| segment.start() < end))
         .take(SAMPLES)
         .filter_map(|segment| bit_rate(app, rendition, segment));
     Ok(Some(rates.max().unwrap_or(UNKNOWN_BANDWIDTH)))

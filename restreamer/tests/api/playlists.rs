@@ -1,0 +1,174 @@
+//! `/playlist/…`, read back by m3u8-rs.
+
+use axum::http::StatusCode;
+use m3u8_rs::{MasterPlaylist, MediaPlaylist, Playlist};
+
+use crate::support::{Answer, Api, name};
+
+fn media(answer: &Answer) -> MediaPlaylist {
+    check(answer);
+    match m3u8_rs::parse_playlist_res(&answer.body) {
+        Ok(Playlist::MediaPlaylist(playlist)) => playlist,
+        other => panic!("no media playlist: {other:?}\n{}", answer.text()),
+    }
+}
+
+fn master(answer: &Answer) -> MasterPlaylist {
+    check(answer);
+    match m3u8_rs::parse_playlist_res(&answer.body) {
+        Ok(Playlist::MasterPlaylist(playlist)) => playlist,
+        other => panic!("no master playlist: {other:?}\n{}", answer.text()),
+    }
+}
+
+fn check(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let content_type = answer.header("content-type");
+    assert_eq!(content_type, Some("application/vnd.apple.mpegurl"));
+    let length = answer.body.len().to_string();
+    assert_eq!(answer.header("content-length"), Some(length.as_str()));
+}
+
+/// Adds an hour of segments of 10 s, the first and last of them spanning the hour's edges.
+fn add_hour(api: &Api, quality: &str, hour: &str, bytes: usize) {
+    for n in 0..360 {
+        let (minute, second) = (n / 6, n % 6 * 10 + 5);
+        let name = name(&format!("{minute:02}:{second:02}.000000-10.0-full"));
+        let path = format!("c/{quality}/{hour}/{name}");
+        api.write(&path, &vec![0; bytes]);
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_listed_and_every_path_leads_to_its_segment() {
+    let api = Api::new(&[]);
+    add_hour(&api, "a b", "2026-01-02T03", 7);
+    add_hour(&api, "a b", "2026-01-02T04", 7);
+    let target = "/playlist/c/a%20b.m3u8?start=2026-01-02T04:00:00&end=2026-01-02T05:00:00";
+    let playlist = media(&api.get(target).await);
+    assert!(playlist.end_list);
+    assert_eq!(playlist.target_duration, 10);
+    // From the segment that spans the start through the one that spans the end.
+    assert_eq!(playlist.segments.len(), 361);
+    let times: Vec<String> = [0, 360]
+        .map(|n| playlist.segments[n].program_date_time.unwrap().to_rfc3339())
+        .into();
+    assert_eq!(
+        times,
+        ["2026-01-02T03:59:55+00:00", "2026-01-02T04:59:55+00:00"]
+    );
+    for segment in playlist.segments.iter().step_by(60) {
+        let answer = api.get(&segment.uri).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", segment.uri);
+        assert_eq!(answer.body.len(), 7);
+        assert!(!segment.discontinuity);
+    }
+    let head = api.request("HEAD", target, &[]).await;
+    assert_eq!(head.status, StatusCode::OK);
+    assert!(head.body.is_empty());
+    let length: usize = head.header("content-length").unwrap().parse().unwrap();
+    assert!(length > 361 * 100);
+}
+
+#[tokio::test]
+async fn without_an_end_it_never_claims_to_be_complete() {
+    let api = Api::new(&[]);
+    add_hour(&api, "source", "2026-01-02T03", 1);
+    for query in ["", "?start=2026-01-02T03:30", "?start=2020", "?other=x"] {
+        let playlist = api.get(&format!("/playlist/c/source.m3u8{query}")).await;
+        if query == "?start=2020" {
+            assert_eq!(playlist.status, StatusCode::BAD_REQUEST);
+            continue;
+        }
+        let playlist = media(&playlist);
+        assert!(!playlist.end_list, "{query}");
+        let full = if query.contains("30") { 181 } else { 360 };
+        assert_eq!(playlist.segments.len(), full, "{query}");
+    }
+    // With one, it is as complete as the range.
+    let playlist = media(
+        &api.get("/playlist/c/source.m3u8?end=2026-01-02T03:10")
+            .await,
+    );
+    assert!(playlist.end_list);
+    assert_eq!(playlist.segments.len(), 60);
+}
+
+#[tokio::test]
+async fn nothing_there_is_an_empty_list() {
+    let api = Api::new(&["c/empty/"]);
+    add_hour(&api, "source", "2026-01-02T03", 1);
+    for target in [
+        "/playlist/c/empty.m3u8",
+        "/playlist/c/empty.m3u8?start=2026-01-02T03:00",
+        "/playlist/c/source.m3u8?start=2026-01-05&end=2026-01-06",
+        "/playlist/c/source.m3u8?start=2026-01-05",
+        "/playlist/c/source.m3u8?end=2026-01-01",
+    ] {
+        let playlist = media(&api.get(target).await);
+        assert!(playlist.segments.is_empty(), "{target}");
+        assert!(!playlist.end_list, "{target}");
+    }
+    let target = "/playlist/c/empty.m3u8?start=0001-01-01T00&end=9999-12-31";
+    assert!(media(&api.get(target).await).segments.is_empty());
+}
+
+#[tokio::test]
+async fn what_changes_on_disk_is_in_the_next_playlist() {
+    let api = Api::new(&["c/source/2026-01-02T03/"]);
+    let target = "/playlist/c/source.m3u8";
+    for n in 0..60 {
+        let segment = name(&format!("00:{n:02}.000000-1.0-full"));
+        api.write(&format!("c/source/2026-01-02T03/{segment}"), b"x");
+        assert_eq!(media(&api.get(target).await).segments.len(), n + 1);
+    }
+    let first = name("00:00.000000-1.0-full").replace(".ts", ".tombstone");
+    api.write(&format!("c/source/2026-01-02T03/{first}"), b"");
+    assert_eq!(media(&api.get(target).await).segments.len(), 59);
+}
+
+#[tokio::test]
+async fn a_master_playlist_has_the_qualities_of_the_range() {
+    let api = Api::new(&["c/empty/", "c/chat/2026-01-02T03/x.json"]);
+    add_hour(&api, "small", "2026-01-02T03", 100);
+    add_hour(&api, "source", "2026-01-02T03", 1000);
+    add_hour(&api, "late", "2026-01-02T09", 10);
+    let names = async |query: &str| {
+        let playlist = master(&api.get(&format!("/playlist/c.m3u8{query}")).await);
+        let names = playlist.variants.iter().map(|v| v.video.clone().unwrap());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    // (query, qualities)
+    let table = [
+        ("", "source small late"),
+        (
+            "?start=2026-01-02T03:10&end=2026-01-02T03:20",
+            "source small",
+        ),
+        // The last segment of the hour before spans the start.
+        ("?start=2026-01-02T04:00:04", "source small late"),
+        ("?start=2026-01-02T04:00:05", "late"),
+        ("?end=2026-01-02T03:00:00", ""),
+        ("?end=2026-01-02T09:00:01", "source small late"),
+        ("?start=2026-01-03", ""),
+    ];
+    for (query, expected) in table {
+        if expected.is_empty() {
+            let answer = api.get(&format!("/playlist/c.m3u8{query}")).await;
+            check(&answer);
+            assert!(!answer.text().contains("STREAM-INF"), "{query}");
+        } else {
+            assert_eq!(names(query).await, expected, "{query}");
+        }
+    }
+    let query = "start=2026-01-02T03:10&end=2026-01-02T03:20";
+    let playlist = master(&api.get(&format!("/playlist/c.m3u8?{query}")).await);
+    assert_eq!(
+        playlist.variants[0].uri,
+        format!("/playlist/c/source.m3u8?{query}")
+    );
+    assert_eq!(playlist.variants[0].bandwidth, 800);
+    assert_eq!(playlist.alternatives.len(), 2);
+    let media = media(&api.get(&playlist.variants[1].uri).await);
+    assert_eq!(media.segments.len(), 61);
+}

@@ -1,0 +1,239 @@
+//! The restreamer as a process on loopback, asked to the byte: what its users and peers rely
+//! on (SPEC §4), and what must never be a 500.
+
+use std::fs;
+use std::time::Duration;
+
+use m3u8_rs::{MediaPlaylist, Playlist};
+use tests::content::{sha256_base64, ts_bytes};
+use tests::node::Node;
+use tests::raw::{self, Answer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A node with a running restreamer and these hours, each of 20 segments of 3 s at its
+/// beginning.
+async fn node(hours: &[&str]) -> Node {
+    let mut node = Node::new("a");
+    for (n, hour) in hours.iter().enumerate() {
+        let directory = node.base_dir().join("test/source").join(hour);
+        fs::create_dir_all(&directory).unwrap();
+        for segment in 0..20 {
+            let content = ts_bytes(n as u64 * 20 + segment, 188 * 100);
+            let hash = sha256_base64(&content);
+            let name = format!("00:{:02}.000000-3.0-full-{hash}.ts", segment * 3);
+            fs::write(directory.join(name), content).unwrap();
+        }
+    }
+    node.start_restreamer().await;
+    node
+}
+
+fn media(answer: &Answer) -> MediaPlaylist {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    match m3u8_rs::parse_playlist_res(&answer.body) {
+        Ok(Playlist::MediaPlaylist(playlist)) => playlist,
+        other => panic!("no media playlist: {other:?}\n{}", answer.text()),
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_get_their_status_and_one_line() {
+    let node = node(&["2026-01-02T00", "2026-01-02T12"]).await;
+    // (target, status, what the line names)
+    let table = [
+        ("/files/..%2f..", 403, "dot"),
+        ("/files/../..", 403, "dot"),
+        ("/segments/../x", 403, "dot"),
+        ("/segments/test/../../etc/passwd", 403, "dot"),
+        ("/segments/%2e%2e/%2e%2e/etc/passwd", 403, "dot"),
+        ("/segments/test/.hidden/x", 403, "dot"),
+        ("/segments/.hidden", 403, "dot"),
+        ("/files/.hidden", 403, "dot"),
+        ("/extras/../..", 403, "dot"),
+        ("/segments//etc/passwd", 404, "empty name"),
+        ("/segments/%2fetc%2fpasswd", 404, "empty name"),
+        ("/segments/test/source/2026-01-02T05/x.ts", 404, "x.ts"),
+        ("/playlist/test/source.m3u8?start=nonsense", 400, "nonsense"),
+        ("/playlist/test.m3u8?end=nonsense", 400, "end"),
+        (
+            "/playlist/test/source.m3u8?start=2026-01-02T01:00:00&end=2026-01-02T00:00:00",
+            400,
+            "end",
+        ),
+        // 13 hours without bounds.
+        ("/playlist/test/source.m3u8", 400, "12 hours"),
+        ("/playlist/nobody/source.m3u8", 404, "nobody"),
+        (
+            "/files/test/source/2026-01-02T00?tombstones=perhaps",
+            400,
+            "tombstones",
+        ),
+    ];
+    for (target, status, named) in table {
+        let answer = node.get(target).await;
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{target}: {text}");
+        assert_eq!(text.find('\n'), Some(text.len() - 1), "{target}: {text:?}");
+        assert!(text.contains(named), "{target}: {text}");
+        let content_type = answer.header("content-type");
+        assert_eq!(content_type, Some("text/plain; charset=utf-8"), "{target}");
+    }
+    for nothing in ["2026-01-02T05", "2026-13-02T05", "x"] {
+        let answer = node.get(&format!("/files/test/source/{nothing}")).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "[]"));
+    }
+    // 13 hours are fine where both bounds are given.
+    let target = "/playlist/test/source.m3u8?start=2026-01-02T00:00&end=2026-01-02T13:00";
+    let playlist = media(&node.get(target).await);
+    assert_eq!(playlist.segments.len(), 40);
+    let restreamer = node.restreamer.as_ref().unwrap();
+    assert_eq!(restreamer.count_log("ERROR"), 0);
+    let metrics = node.metrics().await;
+    let refused = [("endpoint", "/segments/{*path}"), ("status", "403")];
+    assert_eq!(metrics.sum("http_request_latency_all_count", &refused), 5.0);
+    assert!(
+        metrics
+            .of("http_request_latency_all_count")
+            .all(|(labels, _)| labels["status"].as_str() < "500")
+    );
+}
+
+#[tokio::test]
+async fn a_playlist_is_read_and_its_segments_are_fetched() {
+    let node = node(&["2026-01-02T00"]).await;
+    let listed = node.get("/files/test/source/2026-01-02T00").await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 20);
+
+    let playlist = media(&node.get("/playlist/test/source.m3u8").await);
+    assert!(!playlist.end_list);
+    assert_eq!(playlist.segments.len(), 20);
+    let range = "start=2026-01-02T00:00:10&end=2026-01-02T00:00:20";
+    let target = format!("/playlist/test/source.m3u8?{range}");
+    let playlist = media(&node.get(&target).await);
+    assert!(playlist.end_list);
+    assert_eq!(playlist.target_duration, 3);
+    assert_eq!(playlist.segments.len(), 4);
+    let seconds = playlist.segments.iter().map(|segment| {
+        let time = segment.program_date_time.unwrap();
+        time.format("%S").to_string()
+    });
+    assert!(seconds.eq(["09", "12", "15", "18"]));
+
+    let address = node.restreamer_address();
+    for segment in &playlist.segments {
+        assert!(!segment.discontinuity);
+        let whole = node.get(&segment.uri).await;
+        assert_eq!(whole.status, 200, "{}", segment.uri);
+        assert!(whole.complete);
+        assert_eq!(whole.header("content-type"), Some("video/mp2t"));
+        let hash = sha256_base64(&whole.body);
+        assert!(segment.uri.ends_with(&format!("-{hash}.ts")));
+        let tag = format!("\"{hash}\"");
+        assert_eq!(whole.header("etag"), Some(tag.as_str()));
+
+        let head = raw::request(address, "HEAD", &segment.uri, &[]).await;
+        assert_eq!(head.status, 200);
+        assert!(head.complete && head.body.is_empty());
+        assert_eq!(head.header("content-length"), Some("18800"));
+
+        let known = [("If-None-Match", tag.as_str())];
+        let answer = raw::request(address, "GET", &segment.uri, &known).await;
+        assert_eq!((answer.status, answer.body.len()), (304, 0));
+
+        let range = [("Range", "bytes=188-375"), ("If-Range", tag.as_str())];
+        let part = raw::request(address, "GET", &segment.uri, &range).await;
+        assert_eq!(part.status, 206);
+        assert_eq!(part.body, whole.body.slice(188..376));
+        let shown = part.header("content-range");
+        assert_eq!(shown, Some("bytes 188-375/18800"));
+
+        let ranges = [("Range", "bytes=0-187,-188")];
+        let parts = raw::request(address, "GET", &segment.uri, &ranges).await;
+        assert_eq!(parts.status, 206);
+        assert!(parts.complete);
+        let content_type = parts.header("content-type").unwrap();
+        assert!(content_type.starts_with("multipart/byteranges; boundary="));
+    }
+
+    let master = node
+        .get(&format!("/playlist/test.m3u8?{range}"))
+        .await
+        .text();
+    assert!(master.contains(&format!("\n{target}\n")), "{master}");
+}
+
+#[tokio::test]
+async fn any_page_may_ask() {
+    let node = node(&["2026-01-02T00"]).await;
+    let address = node.restreamer_address();
+    let origin = ("Origin", "https://example.com");
+    let preflight = [
+        origin,
+        ("Access-Control-Request-Method", "GET"),
+        ("Access-Control-Request-Headers", "range"),
+    ];
+    for target in ["/files", "/playlist/test.m3u8", "/segments/none"] {
+        let answer = raw::request(address, "OPTIONS", target, &preflight).await;
+        assert_eq!(answer.status, 200, "{target}");
+        let methods = answer.header("access-control-allow-methods");
+        assert_eq!(methods, Some("GET,POST,HEAD"));
+        let answer = raw::request(address, "GET", target, &[origin]).await;
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(allowed, Some("*"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_changes_nothing_for_others() {
+    let node = node(&["2026-01-02T00"]).await;
+    let directory = node.base_dir().join("test/source/2026-01-02T00");
+    let target = "/playlist/test/source.m3u8";
+    for n in 1..=20 {
+        let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        drop(stream);
+        let name = format!("{n:02}:00.000000-3.0-full-{}.ts", sha256_base64(b""));
+        fs::write(directory.join(name), "").unwrap();
+        let playlist = media(&node.get(target).await);
+        assert_eq!(playlist.segments.len(), 20 + n);
+    }
+}
+
+#[tokio::test]
+async fn what_is_being_sent_at_a_stop_is_sent_to_its_end() {
+    let mut node = node(&[]).await;
+    // Far more than the buffers between two processes hold.
+    let length = 64 << 20;
+    let file = fs::File::create(node.base_dir().join("large")).unwrap();
+    file.set_len(length).unwrap();
+    let address = node.restreamer_address();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /segments/large HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+
+    let restreamer = node.restreamer.as_mut().unwrap();
+    restreamer.terminate();
+    tests::eventually(
+        SOON,
+        "new connections to be refused",
+        async || match TcpStream::connect(address).await {
+            Ok(_) => Err("one was taken".to_owned()),
+            Err(_) => Ok(()),
+        },
+    )
+    .await;
+    assert!(restreamer.is_running());
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    assert_eq!((rest.len() - head - 4) as u64, length);
+    assert_eq!(restreamer.wait(SOON).await.code(), Some(0));
+    restreamer.wait_for_log("stopped", SOON).await;
+}
