@@ -1,5 +1,6 @@
 //! The restreamer as a process on loopback, asked to the byte: what its users and peers rely
 //! on (SPEC §4), and what must never be a 500.
+#![allow(clippy::unwrap_used, reason = "a helper of tests reports by panicking")]
 
 use std::fs;
 use std::time::Duration;
