@@ -19,6 +19,10 @@ pub struct ChannelSpec {
 /// Where a channel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelKind {
+    /// Twitch, where it has the same name.
+    Twitch,
+    /// A live video of YouTube's.
+    Youtube(Url),
     /// An HLS playlist.
     Url(Url),
 }
@@ -30,7 +34,7 @@ pub enum ChannelError {
     #[error("{0}")]
     Name(#[from] NameError),
     /// No such type.
-    #[error("there is no type {0:?}, only url")]
+    #[error("there is no type {0:?}, only twitch, youtube and url")]
     Type(String),
     /// The type needs a URL.
     #[error("type {0} needs a URL: NAME:{0}:URL")]
@@ -38,9 +42,9 @@ pub enum ChannelError {
     /// It is no web address.
     #[error("{0:?} is no http or https URL")]
     Url(String),
-    /// Not yet there.
-    #[error("type {0} is not supported yet; use NAME:url:URL")]
-    Unsupported(&'static str),
+    /// The type has no URL: the channel's name says it all.
+    #[error("type twitch takes no URL: NAME or NAME:twitch")]
+    NeedlessUrl,
 }
 
 impl FromStr for ChannelSpec {
@@ -56,27 +60,32 @@ impl FromStr for ChannelSpec {
             None => (name, false),
         };
         let name = Channel::new(name)?;
-        let Some(rest) = rest else {
-            return Err(ChannelError::Unsupported("twitch"));
+        let (kind, url) = match rest {
+            Some(rest) => rest.split_once(':').unwrap_or((rest, "")),
+            None => ("twitch", ""),
         };
-        let (kind, url) = rest.split_once(':').unwrap_or((rest, ""));
-        match kind {
-            "twitch" => return Err(ChannelError::Unsupported("twitch")),
-            "youtube" => return Err(ChannelError::Unsupported("youtube")),
-            "url" => {}
+        let kind = match kind {
+            "twitch" if url.is_empty() => ChannelKind::Twitch,
+            "twitch" => return Err(ChannelError::NeedlessUrl),
+            "youtube" => ChannelKind::Youtube(web_address(kind, url)?),
+            "url" => ChannelKind::Url(web_address(kind, url)?),
             other => return Err(ChannelError::Type(other.to_owned())),
-        }
-        if url.is_empty() {
-            return Err(ChannelError::NoUrl(kind.to_owned()));
-        }
-        let parsed = Url::parse(url).ok();
-        let parsed = parsed.filter(|url| matches!(url.scheme(), "http" | "https"));
-        let parsed = parsed.ok_or_else(|| ChannelError::Url(url.to_owned()))?;
+        };
         Ok(ChannelSpec {
             name,
             important,
-            kind: ChannelKind::Url(parsed),
+            kind,
         })
+    }
+}
+
+fn web_address(kind: &str, text: &str) -> Result<Url, ChannelError> {
+    if text.is_empty() {
+        return Err(ChannelError::NoUrl(kind.to_owned()));
+    }
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ => Err(ChannelError::Url(text.to_owned())),
     }
 }
 
@@ -91,8 +100,16 @@ mod tests {
             .unwrap();
         assert_eq!(spec.name.as_str(), "desertbus");
         assert!(spec.important);
-        let ChannelKind::Url(url) = spec.kind;
-        assert_eq!(url.as_str(), "https://h:8080/a.m3u8?b=c:d");
+        let url = "https://h:8080/a.m3u8?b=c:d".parse().unwrap();
+        assert_eq!(spec.kind, ChannelKind::Url(url));
+        for text in ["desertbus", "desertbus:twitch"] {
+            assert_eq!(
+                text.parse::<ChannelSpec>().unwrap().kind,
+                ChannelKind::Twitch
+            );
+        }
+        let spec: ChannelSpec = "a:youtube:https://y/live".parse().unwrap();
+        assert!(matches!(spec.kind, ChannelKind::Youtube(_)));
         assert!(!"a:url:http://h/".parse::<ChannelSpec>().unwrap().important);
     }
 
@@ -104,6 +121,8 @@ mod tests {
             ("a/b:url:http://h/", "slash"),
             ("..:url:http://h/", "dot"),
             ("a:ftp:x", "\"ftp\""),
+            ("a:twitch:http://h/", "no URL"),
+            ("a:youtube", "NAME:youtube:URL"),
             ("a:url", "NAME:url:URL"),
             ("a:url:", "NAME:url:URL"),
             ("a:url:h/x.m3u8", "\"h/x.m3u8\""),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use common::hedge::{Hedge, HedgeError};
 use common::http::{self, HttpClient, HttpError};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderName, RANGE};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
@@ -71,11 +71,25 @@ pub async fn playlist(
     url: &Url,
     hedge: Hedge,
 ) -> Result<Playlist, FetchError> {
+    playlist_with(client, purpose, url, hedge, &[]).await
+}
+
+/// The same with headers.
+pub(crate) async fn playlist_with(
+    client: &HttpClient,
+    purpose: &str,
+    url: &Url,
+    hedge: Hedge,
+    headers: &[(HeaderName, &str)],
+) -> Result<Playlist, FetchError> {
     let attempt = async |n: usize| {
-        let request = match n {
+        let mut request = match n {
             0 => client.get(url),
             _ => client.get_fresh(url),
         };
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
         let response = client.send_ok(purpose, request).await?;
         // Relative URIs are relative to where we ended up (RFC 8216 §4.1).
         let base = response.url().clone();

@@ -133,7 +133,8 @@ impl Getter {
         let labels = labels(&self.channel, &self.quality);
         let _running = common::http::InProgress::new(METRICS.running.with_label_values(&labels));
         let outcome = self.get_unmeasured(wanted, doubtful, stops).await;
-        let (channel, quality, url) = (&self.channel, &self.quality, &wanted.url);
+        let (channel, quality) = (&self.channel, &self.quality);
+        let url = common::http::shown(&wanted.url);
         let start = wanted.start.to_rfc3339();
         match &outcome {
             Outcome::Lost(loss) => {

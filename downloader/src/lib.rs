@@ -20,6 +20,8 @@ pub mod timeline;
 pub mod timing;
 pub mod worker;
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use common::http::{HttpClient, HttpError};
 use common::names::Quality;
@@ -28,18 +30,19 @@ use common::service::{self, CommonOptions};
 use common::store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::channel::{ChannelKind, ChannelSpec};
 use crate::manager::Manager;
-use crate::provider::{Provider, UrlProvider};
+use crate::provider::{Provider, TwitchHosts, TwitchProvider, UrlProvider, YoutubeProvider};
 use crate::timing::Timing;
 
 /// Records live HLS streams as segment files
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Options {
-    /// Channels to record: NAME[!]:url:URL, where URL is an HLS playlist; `!` marks a channel
-    /// that is expected to be up
+    /// Channels to record: NAME[!][:TYPE:URL], TYPE being twitch (the default, without a URL),
+    /// youtube or url (any HLS playlist); `!` marks a channel that is expected to be up
     #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ')]
     pub channels: Vec<ChannelSpec>,
 
@@ -47,7 +50,7 @@ pub struct Options {
     #[command(flatten)]
     pub common: CommonOptions,
 
-    /// Qualities to record, separated by commas; a url channel has only `source`
+    /// Qualities to record, separated by commas; youtube and url have only `source`
     #[arg(
         long,
         default_value = "source",
@@ -59,6 +62,22 @@ pub struct Options {
     /// The port of the page of metrics (0: any free one)
     #[arg(long, default_value_t = 8001, value_name = "PORT")]
     pub metrics_port: u16,
+
+    /// A file with an OAuth token for Twitch; read again whenever it is used
+    #[arg(long, value_name = "FILE")]
+    pub twitch_auth_file: Option<PathBuf>,
+
+    /// Where Twitch's GraphQL is
+    #[arg(long, default_value_t = TwitchHosts::default().gql, value_name = "URL", hide = true)]
+    pub twitch_gql: Url,
+
+    /// Where Twitch's usher service is
+    #[arg(long, default_value_t = TwitchHosts::default().usher, value_name = "URL", hide = true)]
+    pub twitch_usher: Url,
+
+    /// The program that finds YouTube's playlists
+    #[arg(long, default_value = "yt-dlp", value_name = "PROGRAM")]
+    pub yt_dlp: String,
 
     /// Multiplies all intervals and timeouts; for tests
     #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = factor, hide = true)]
@@ -104,12 +123,12 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
             }
         });
     }
-    for spec in options.channels {
-        let ChannelKind::Url(url) = spec.kind;
+    for spec in &options.channels {
         let manager = Manager {
-            channel: spec.name,
+            channel: spec.name.clone(),
             important: spec.important,
-            provider: Provider::Url(UrlProvider { url }),
+            provider: provider(spec, &options),
+            qualities: options.qualities.clone(),
             client: client.clone(),
             store: store.clone(),
             timing,
@@ -125,4 +144,23 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     last.cancel();
     let _ = page.await;
     Ok(())
+}
+
+/// Where a channel's playlists are to be found.
+fn provider(spec: &ChannelSpec, options: &Options) -> Provider {
+    match &spec.kind {
+        ChannelKind::Url(url) => Provider::Url(UrlProvider { url: url.clone() }),
+        ChannelKind::Youtube(url) => Provider::Youtube(YoutubeProvider {
+            url: url.clone(),
+            program: options.yt_dlp.clone(),
+        }),
+        ChannelKind::Twitch => Provider::Twitch(TwitchProvider {
+            channel: spec.name.clone(),
+            hosts: TwitchHosts {
+                gql: options.twitch_gql.clone(),
+                usher: options.twitch_usher.clone(),
+            },
+            auth_file: options.twitch_auth_file.clone(),
+        }),
+    }
 }

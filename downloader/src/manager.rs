@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::provider::{Provider, ProviderError, Source};
+use crate::provider::{Found, Provider, ProviderError, Source};
 use crate::rendition::Rendition;
 use crate::timing::Timing;
 use crate::worker::{Event, Report, Worker};
@@ -29,6 +29,8 @@ pub struct Manager {
     pub important: bool,
     /// Where its playlists are.
     pub provider: Provider,
+    /// What to record of it.
+    pub qualities: Vec<Quality>,
     /// For all requests.
     pub client: HttpClient,
     /// Where segments go.
@@ -58,7 +60,7 @@ struct Tended {
     failed: usize,
 }
 
-type Find = Pin<Box<dyn Future<Output = Result<Vec<Source>, ProviderError>> + Send>>;
+type Find = Pin<Box<dyn Future<Output = Result<Found, ProviderError>> + Send>>;
 
 /// A manager at work.
 struct Run {
@@ -74,6 +76,8 @@ struct Run {
     spread: f64,
     /// True iff the last look found nothing; the first of a row is logged.
     offline: Option<bool>,
+    /// What was missing at the last look; a change is logged.
+    missing: Vec<Quality>,
 }
 
 impl Manager {
@@ -91,6 +95,7 @@ impl Manager {
             found_at: None,
             spread: 1.0,
             offline: None,
+            missing: Vec::new(),
         };
         run.run(received).await;
     }
@@ -146,6 +151,7 @@ impl Run {
     fn start_find(&mut self) {
         let Manager {
             provider,
+            qualities,
             client,
             timing,
             ..
@@ -154,21 +160,31 @@ impl Run {
         let window = self.tended.values().filter(|t| t.live.is_empty());
         let window = window.filter_map(|tended| tended.rendition.window()).min();
         let hedge = timing.hedge_for(timing.find_hedge, window);
-        self.find = Some(Box::pin(async move { provider.find(&client, hedge).await }));
+        self.find = Some(Box::pin(async move {
+            provider.find(&client, &qualities, hedge).await
+        }));
     }
 
-    fn take_found(&mut self, found: Result<Vec<Source>, ProviderError>) {
+    fn take_found(&mut self, found: Result<Found, ProviderError>) {
         self.found_at = Some(Instant::now());
         self.spread = jitter(Duration::from_secs(1)).as_secs_f64();
         let channel = &self.manager.channel;
         match found {
-            Ok(sources) => {
+            Ok(found) => {
                 if self.offline != Some(false) {
-                    let qualities: Vec<&str> = sources.iter().map(|s| s.quality.as_str()).collect();
+                    let qualities = found.sources.iter().map(|s| s.quality.as_str());
+                    let qualities: Vec<&str> = qualities.collect();
                     tracing::info!(%channel, ?qualities, "live");
                 }
                 self.offline = Some(false);
-                for source in sources {
+                if found.missing != self.missing {
+                    self.missing = found.missing;
+                    for quality in &self.missing {
+                        let there = found.there.join(", ");
+                        tracing::warn!(%channel, %quality, there, "a quality is not there");
+                    }
+                }
+                for source in found.sources {
                     self.tend(source);
                 }
             }
@@ -247,8 +263,9 @@ impl Run {
             retired: retire,
             shutdown: self.shutdown.clone(),
             distrusts_skew: manager.provider.distrusts_skew(),
+            max_getters: manager.provider.max_getters(),
         };
-        tracing::debug!(channel = %manager.channel, quality = %source.quality, generation = worker.generation, %url, "starting a worker");
+        tracing::debug!(channel = %manager.channel, quality = %source.quality, generation = worker.generation, url = %common::http::shown(url), "starting a worker");
         self.workers.spawn(worker.run());
     }
 
@@ -286,7 +303,7 @@ impl Run {
 }
 
 /// The outcome of a look that is under way; never, if there is none.
-async fn found_by(find: &mut Option<Find>) -> Result<Vec<Source>, ProviderError> {
+async fn found_by(find: &mut Option<Find>) -> Result<Found, ProviderError> {
     match find {
         Some(find) => find.await,
         None => std::future::pending().await,

@@ -1,27 +1,58 @@
 //! Where a channel's media playlists are to be found.
 
+mod twitch;
 mod url;
+mod youtube;
+
+use std::time::Duration;
 
 use ::url::Url;
 use common::hedge::Hedge;
-use common::http::HttpClient;
+use common::http::{HttpClient, HttpError};
 use common::names::Quality;
 
 use crate::fetch::FetchError;
 
+pub use twitch::{TwitchHosts, TwitchProvider};
 pub use url::UrlProvider;
+pub use youtube::YoutubeProvider;
 
-/// Why no media playlists were found.
+/// Why no media playlists were found. One line, without secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// The answer did not come or made no sense.
+    /// The playlist did not come or made no sense.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The answer lists nothing to record.
-    #[error("{url} lists no rendition")]
-    Nothing {
-        /// What was asked.
-        url: Box<str>,
+    /// Something before the playlist did not come.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The channel is not live.
+    #[error("it is not live")]
+    Offline,
+    /// The service does not know the channel.
+    #[error("there is no channel of that name")]
+    NoChannel,
+    /// The service answered something else than it should.
+    #[error("{what}: {problem}")]
+    Answer {
+        /// What was asked for.
+        what: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// None of the wanted qualities is there.
+    #[error("none of the qualities wanted is there, only {}", .0.join(", "))]
+    Qualities(Vec<String>),
+    /// Which one is the source is not clear.
+    #[error("{} variants are called (source): {}", .0.len(), .0.join(", "))]
+    Sources(Vec<String>),
+    /// A program that is needed did not do its work.
+    #[error("{program}: {problem}")]
+    Program {
+        /// Which.
+        program: String,
+        /// What it said.
+        problem: String,
     },
 }
 
@@ -30,8 +61,9 @@ impl ProviderError {
     #[must_use]
     pub fn is_offline(&self) -> bool {
         match self {
+            ProviderError::Offline => true,
             ProviderError::Fetch(error) => error.status().is_some_and(|s| s.as_u16() == 404),
-            ProviderError::Nothing { .. } => false,
+            _ => false,
         }
     }
 }
@@ -45,41 +77,80 @@ pub struct Source {
     pub urls: Vec<Url>,
 }
 
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What can be recorded now.
+    pub sources: Vec<Source>,
+    /// Wanted, but not there.
+    pub missing: Vec<Quality>,
+    /// The names of all that is there.
+    pub there: Vec<String>,
+}
+
 /// Finds media playlists.
 #[derive(Debug, Clone)]
 pub enum Provider {
     /// An HLS playlist anywhere.
     Url(UrlProvider),
+    /// A channel of Twitch's.
+    Twitch(TwitchProvider),
+    /// A live video of YouTube's.
+    Youtube(YoutubeProvider),
 }
 
+/// How many getters a worker may run at once (SPEC §5).
+const MAX_GETTERS: usize = 64;
+
+/// YouTube answers 429 to more (SPEC §5).
+const MAX_GETTERS_YOUTUBE: usize = 4;
+
+/// Twitch's URLs are good for 24 h (SPEC §5).
+const MAX_AGE_TWITCH: Duration = Duration::from_secs(20 * 3600);
+
+/// YouTube's URLs are good for 6 h (SPEC §5).
+const MAX_AGE_YOUTUBE: Duration = Duration::from_secs(5 * 3600);
+
 impl Provider {
-    /// Asks where the media playlists are now.
+    /// Asks where the media playlists of these qualities are now.
     ///
     /// # Errors
     /// [`ProviderError`].
     pub async fn find(
         &self,
         client: &HttpClient,
+        qualities: &[Quality],
         hedge: Hedge,
-    ) -> Result<Vec<Source>, ProviderError> {
+    ) -> Result<Found, ProviderError> {
         match self {
-            Provider::Url(provider) => provider.find(client, hedge).await,
+            Provider::Url(provider) => provider.find(client, qualities, hedge).await,
+            Provider::Twitch(provider) => provider.find(client, qualities, hedge).await,
+            Provider::Youtube(provider) => provider.find(qualities, hedge.hard).await,
         }
     }
 
     /// After so long a URL has to be replaced; `None`: never.
     #[must_use]
-    pub fn max_age(&self) -> Option<std::time::Duration> {
+    pub fn max_age(&self) -> Option<Duration> {
         match self {
             Provider::Url(_) => None,
+            Provider::Twitch(_) => Some(MAX_AGE_TWITCH),
+            Provider::Youtube(_) => Some(MAX_AGE_YOUTUBE),
         }
     }
 
     /// True iff a date that jumps means that the provider's times cannot be trusted (SPEC §5).
     #[must_use]
     pub fn distrusts_skew(&self) -> bool {
+        matches!(self, Provider::Twitch(_))
+    }
+
+    /// How many segments of a rendition may be downloaded at once.
+    #[must_use]
+    pub fn max_getters(&self) -> usize {
         match self {
-            Provider::Url(_) => false,
+            Provider::Youtube(_) => MAX_GETTERS_YOUTUBE,
+            Provider::Url(_) | Provider::Twitch(_) => MAX_GETTERS,
         }
     }
 }

@@ -44,9 +44,6 @@ pub enum Event {
     },
 }
 
-/// How many getters a worker may run at once (SPEC §5).
-pub const MAX_GETTERS: usize = 64;
-
 /// One worker.
 pub struct Worker {
     /// What it records.
@@ -63,6 +60,8 @@ pub struct Worker {
     pub shutdown: CancellationToken,
     /// True iff a skewed date asks for a successor and makes what follows `suspect` (Twitch).
     pub distrusts_skew: bool,
+    /// How many segments it may download at once.
+    pub max_getters: usize,
 }
 
 type Poll = Pin<Box<dyn Future<Output = Result<MediaPlaylist, FetchError>> + Send>>;
@@ -308,7 +307,7 @@ impl Run {
 
     /// Starts as many getters as may run, oldest segment first: it goes first at the origin.
     fn start_getters(&mut self) {
-        while self.getters.len() < MAX_GETTERS
+        while self.getters.len() < self.worker.max_getters
             && let Some((wanted, doubtful)) = self.queue.pop_front()
         {
             let getter = Arc::clone(&self.worker.rendition.getter);

@@ -4,16 +4,19 @@
 use std::collections::HashSet;
 
 use common::hedge::Hedge;
-use common::http::{self, HttpClient};
+use common::http::HttpClient;
 use common::names::Quality;
 use url::Url;
 
-use super::{ProviderError, Source};
+use super::{Found, ProviderError, Source};
 use crate::fetch;
 use crate::playlist::{MasterPlaylist, Playlist, Variant};
 
 /// The one quality of such a channel (SPEC §5).
 const SOURCE: &str = "source";
+
+/// The longest name of sound that becomes part of a path, in characters.
+const MAX_AUDIO_NAME: usize = 60;
 
 /// Finds the renditions behind one URL.
 #[derive(Debug, Clone)]
@@ -26,20 +29,32 @@ impl UrlProvider {
     pub(super) async fn find(
         &self,
         client: &HttpClient,
+        qualities: &[Quality],
         hedge: Hedge,
-    ) -> Result<Vec<Source>, ProviderError> {
-        match fetch::playlist(client, "find_playlist", &self.url, hedge).await? {
-            // The worker asks for it again: that costs one request and keeps redirects fresh.
-            Playlist::Media(_) => Ok(sources(vec![self.url.clone()], &[])),
-            Playlist::Master(master) => {
-                let found = choose(&master);
-                if found.is_empty() {
-                    let url = http::shown(&self.url);
-                    return Err(ProviderError::Nothing { url });
-                }
-                Ok(found)
-            }
+    ) -> Result<Found, ProviderError> {
+        let (wanted, missing): (Vec<_>, Vec<_>) = qualities
+            .iter()
+            .partition(|quality| quality.as_str() == SOURCE);
+        let there = vec![SOURCE.to_owned()];
+        if wanted.is_empty() {
+            return Err(ProviderError::Qualities(there));
         }
+        let sources = match fetch::playlist(client, "find_playlist", &self.url, hedge).await? {
+            // The worker asks for it again: that costs one request and keeps redirects fresh.
+            Playlist::Media(_) => sources(vec![self.url.clone()], &[]),
+            Playlist::Master(master) => choose(&master),
+        };
+        if sources.is_empty() {
+            return Err(ProviderError::Answer {
+                what: "the master playlist",
+                problem: "it lists no variant".to_owned(),
+            });
+        }
+        Ok(Found {
+            sources,
+            missing: missing.into_iter().cloned().collect(),
+            there,
+        })
     }
 }
 
@@ -54,38 +69,45 @@ fn choose(master: &MasterPlaylist) -> Vec<Source> {
     else {
         return Vec::new();
     };
-    let best: Vec<&Variant> = master
+    let best = master
         .variants
         .iter()
-        .filter(|variant| variant.bandwidth == most)
-        .collect();
+        .filter(|variant| variant.bandwidth == most);
+    let best: Vec<&Variant> = best.collect();
     let urls = best.iter().map(|variant| variant.url.clone()).collect();
-    let audio: Vec<_> = best
-        .first()
-        .map(|variant| {
-            variant
-                .audio
-                .iter()
-                .map(|a| (a.name.as_str(), &a.url))
-                .collect()
-        })
-        .unwrap_or_default();
+    let audio = best.iter().flat_map(|variant| &variant.audio);
+    let audio: Vec<(&str, &Url)> = audio.map(|a| (a.name.as_str(), &a.url)).collect();
     sources(urls, &audio)
 }
 
-fn sources(urls: Vec<Url>, audio: &[(&str, &Url)]) -> Vec<Source> {
+/// The video, and sound of its own by name; sound of the same name again stands in for it.
+pub(super) fn sources(urls: Vec<Url>, audio: &[(&str, &Url)]) -> Vec<Source> {
+    let Ok(quality) = Quality::new(SOURCE) else {
+        return Vec::new();
+    };
+    with_audio(quality, urls, audio)
+}
+
+/// A quality with the sound that goes with it.
+pub(super) fn with_audio(quality: Quality, urls: Vec<Url>, audio: &[(&str, &Url)]) -> Vec<Source> {
+    let mut sources = vec![Source { quality, urls }];
     let mut seen = HashSet::new();
-    let video = Quality::new(SOURCE)
-        .ok()
-        .map(|quality| Source { quality, urls });
-    let audio = audio.iter().filter_map(|(name, url)| {
-        let quality = audio_quality(SOURCE, name)?;
-        seen.insert(quality.as_str().to_owned()).then(|| Source {
-            quality,
-            urls: vec![(*url).clone()],
-        })
-    });
-    video.into_iter().chain(audio).collect()
+    for (name, url) in audio {
+        let Some(quality) = audio_quality(sources[0].quality.as_str(), name) else {
+            continue;
+        };
+        if !seen.insert((*url).clone()) {
+            continue;
+        }
+        match sources.iter_mut().find(|source| source.quality == quality) {
+            Some(source) => source.urls.push((*url).clone()),
+            None => sources.push(Source {
+                quality,
+                urls: vec![(*url).clone()],
+            }),
+        }
+    }
+    sources
 }
 
 /// What sound of its own is recorded as: `QUALITY-audio-NAME`; what cannot be in a path is
@@ -94,7 +116,7 @@ fn audio_quality(video: &str, name: &str) -> Option<Quality> {
     let name: String = name
         .chars()
         .map(|c| if c == '/' || c.is_control() { '_' } else { c })
-        .take(60)
+        .take(MAX_AUDIO_NAME)
         .collect();
     Quality::new(&format!("{video}-audio-{name}")).ok()
 }
@@ -129,9 +151,12 @@ mod tests {
     #[test]
     fn sound_of_its_own_is_a_quality_of_its_own() {
         let lines = "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"En/glish\",URI=\"en.m3u8\"\n\
-            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"En_glish\",URI=\"again.m3u8\"\n\
-            #EXT-X-STREAM-INF:BANDWIDTH=9,AUDIO=\"a\"\nbest.m3u8\n";
-        let qualities: Vec<_> = chosen(lines).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(qualities, ["source", "source-audio-En_glish"]);
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"b\",NAME=\"En/glish\",URI=\"backup.m3u8\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=9,AUDIO=\"a\"\nbest.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=9,AUDIO=\"b\"\nequal.m3u8\n";
+        let chosen = chosen(lines);
+        let audio = vec!["/en.m3u8".to_owned(), "/backup.m3u8".to_owned()];
+        assert_eq!(chosen.len(), 2);
+        assert_eq!(chosen[1], ("source-audio-En_glish".to_owned(), audio));
     }
 }

@@ -1,0 +1,191 @@
+//! YouTube: `yt-dlp` knows how to find a live video's media playlist, and is kept up to date by
+//! people who do nothing else.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::names::Quality;
+use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use url::Url;
+
+use super::url::sources;
+use super::{Found, ProviderError};
+
+/// `yt-dlp --dump-json` of a live video has some hundred kilobytes.
+const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
+
+/// What it complains about is told up to this length.
+const MAX_COMPLAINT: usize = 300;
+
+/// A live video of YouTube's.
+#[derive(Debug, Clone)]
+pub struct YoutubeProvider {
+    /// The video, or the channel's `/live` page.
+    pub url: Url,
+    /// The program: a name to be looked up in PATH, or a path.
+    pub program: String,
+}
+
+impl YoutubeProvider {
+    pub(super) async fn find(
+        &self,
+        qualities: &[Quality],
+        limit: Duration,
+    ) -> Result<Found, ProviderError> {
+        let there = vec!["source".to_owned()];
+        let (wanted, missing): (Vec<_>, Vec<_>) = qualities
+            .iter()
+            .partition(|quality| quality.as_str() == "source");
+        if wanted.is_empty() {
+            return Err(ProviderError::Qualities(there));
+        }
+        let output = match tokio::time::timeout(limit, self.dump()).await {
+            Ok(output) => output?,
+            Err(_) => return Err(self.problem(format!("no answer in {limit:?}"))),
+        };
+        let url = read_url(&output).map_err(|problem| self.problem(problem))?;
+        Ok(Found {
+            sources: sources(vec![url], &[]),
+            missing: missing.into_iter().cloned().collect(),
+            there,
+        })
+    }
+
+    fn problem(&self, problem: String) -> ProviderError {
+        ProviderError::Program {
+            program: self.program.clone(),
+            problem,
+        }
+    }
+
+    /// What the program writes about the video. Dropping the future ends the program.
+    async fn dump(&self) -> Result<Vec<u8>, ProviderError> {
+        let mut child = Command::new(&self.program)
+            // The URL is no option, whatever it begins with.
+            .args([
+                "--dump-json",
+                "--no-playlist",
+                "--no-warnings",
+                "--",
+                self.url.as_str(),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => self.problem(
+                    "not found; channels of type youtube need yt-dlp (pip install yt-dlp)"
+                        .to_owned(),
+                ),
+                _ => self.problem(format!("cannot be started: {error}")),
+            })?;
+        let (mut output, mut complaints) = (Vec::new(), Vec::new());
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
+        let read_output = async {
+            if let Some(pipe) = stdout {
+                let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut output).await;
+            }
+        };
+        let read_complaints = async {
+            if let Some(pipe) = stderr {
+                let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut complaints).await;
+            }
+        };
+        let ((), (), status) = tokio::join!(read_output, read_complaints, child.wait());
+        let status = status.map_err(|error| self.problem(error.to_string()))?;
+        if status.success() {
+            return Ok(output);
+        }
+        let complaints = String::from_utf8_lossy(&complaints);
+        let last = complaints
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty());
+        let last: String = last
+            .unwrap_or("no reason given")
+            .chars()
+            .take(MAX_COMPLAINT)
+            .collect();
+        if last.contains("not currently live") || last.contains("will begin in") {
+            return Err(ProviderError::Offline);
+        }
+        Err(self.problem(format!("{status}: {last}")))
+    }
+}
+
+/// The media playlist in what the program wrote.
+fn read_url(output: &[u8]) -> Result<Url, String> {
+    let video: Value =
+        serde_json::from_slice(output).map_err(|error| format!("it wrote no JSON: {error}"))?;
+    let url = video["url"].as_str().ok_or("its JSON has no url")?;
+    let url = Url::parse(url).map_err(|error| format!("its url cannot be read: {error}"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("its url has the scheme {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn find(program: &str) -> Result<Found, ProviderError> {
+        let provider = YoutubeProvider {
+            url: "https://youtube.example/live".parse().unwrap(),
+            program: program.to_owned(),
+        };
+        let source = Quality::new("source").unwrap();
+        provider.find(&[source], Duration::from_secs(20)).await
+    }
+
+    /// A program of this text, in a directory of its own.
+    fn program(script: &str) -> (tempfile::TempDir, String) {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("yt-dlp");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = path.display().to_string();
+        (directory, path)
+    }
+
+    #[tokio::test]
+    async fn its_url_is_the_media_playlist() {
+        let script =
+            r#"[ "$1" = --dump-json ] && echo '{"id":"x","url":"https://m.example/a.m3u8"}'"#;
+        let (_directory, path) = program(script);
+        let found = find(&path).await.unwrap();
+        assert_eq!(
+            found.sources[0].urls[0].as_str(),
+            "https://m.example/a.m3u8"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_goes_wrong_is_one_clear_line() {
+        let missing = find("/nonexistent/yt-dlp").await.unwrap_err().to_string();
+        assert!(missing.contains("pip install yt-dlp"), "{missing}");
+        for (script, part) in [
+            (
+                "echo 'ERROR: Video unavailable' >&2; exit 1",
+                "Video unavailable",
+            ),
+            ("echo nonsense", "no JSON"),
+            ("echo '{}'", "no url"),
+            (r#"echo '{"url":"file:///etc/passwd"}'"#, "\"file\""),
+        ] {
+            let (_directory, path) = program(script);
+            let error = find(&path).await.unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        }
+        let (_directory, path) =
+            program("echo 'ERROR: The channel is not currently live' >&2; exit 1");
+        assert!(find(&path).await.unwrap_err().is_offline());
+    }
+}
