@@ -8,6 +8,7 @@ mod pieces;
 mod tests;
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct HourLines {
     text: Bytes,
     /// Where each segment's lines end in `text`; as many as there are segments.
     ends: Vec<usize>,
+    /// Of `text`: the same iff the text is the same, as good as certainly.
+    digest: u64,
 }
 
 impl HourLines {
@@ -86,7 +89,10 @@ impl HourLines {
             ends.push(text.len());
         }
         text.shrink_to_fit();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
         HourLines {
+            digest: hasher.finish(),
             segments,
             text: text.into(),
             ends,
@@ -119,6 +125,13 @@ fn millis(segment: &Segment) -> u64 {
     // A duration is never negative.
     let micros = u64::try_from(segment.duration().micros()).unwrap_or(0);
     (micros + 500) / 1000
+}
+
+/// What tells the hours of a playlist from other ones, or from themselves at another time:
+/// with the same range and digests, [`media_playlist`] writes the same.
+#[must_use]
+pub fn digests(hours: &[Arc<HourLines>]) -> Vec<u64> {
+    hours.iter().map(|hour| hour.digest).collect()
 }
 
 /// Writes the media playlist of a range, in pieces to be sent one after the other.

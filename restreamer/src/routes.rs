@@ -1,18 +1,20 @@
 //! All routes: one file a family, and what they have in common.
 
+mod conditions;
 mod extras;
 mod files;
 mod playlist;
 pub(crate) mod segments;
 
 use axum::Router;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use common::serve;
 use tower_http::cors::{Any, CorsLayer};
 
+use self::conditions::Validators;
 use crate::App;
 use crate::error::ApiError;
 use crate::paths::refuse_hidden;
@@ -62,13 +64,23 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A JSON array of names. It may change at any moment: a cache has to ask again each time.
-fn json_names(names: &[impl AsRef<str>]) -> Result<Response, ApiError> {
+/// A JSON array of names; no body if the client has the same already.
+fn json_names(request: &HeaderMap, names: &[impl AsRef<str>]) -> Result<Response, ApiError> {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    let validators = Validators::of_content(&names);
+    let mut head = changing("application/json");
+    validators.tell(&mut head);
+    if let Some(status) = conditions::evaluate(request, &validators).status() {
+        return Ok((status, head).into_response());
+    }
     let json = serde_json::to_vec(&names).map_err(|e| ApiError::internal("write JSON", &e))?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    Ok((headers, json).into_response())
+    Ok((head, json).into_response())
+}
+
+/// The head of an answer that may be another at any moment: a cache has to ask each time.
+fn changing(content_type: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ])
 }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::{blocking, json_names};
@@ -11,7 +12,11 @@ use crate::error::ApiError;
 use crate::paths::Parts;
 
 /// A JSON array of paths relative to the directory; `[]` where there is none.
-pub(super) async fn tree(State(app): State<App>, parts: Parts) -> Result<Response, ApiError> {
+pub(super) async fn tree(
+    State(app): State<App>,
+    parts: Parts,
+    request: HeaderMap,
+) -> Result<Response, ApiError> {
     let directory = app.store.resolve(&parts.joined())?;
     let files = blocking(move || match app.store.tree(&directory) {
         // A path longer than any that could exist.
@@ -19,5 +24,5 @@ pub(super) async fn tree(State(app): State<App>, parts: Parts) -> Result<Respons
         files => Ok(files?),
     })
     .await?;
-    json_names(&files)
+    json_names(&request, &files)
 }

@@ -1,6 +1,7 @@
 //! `/files…`: what there is, level by level (SPEC §4). Peers copy by it.
 
 use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use common::names::PathPart;
 use common::segment::Hour;
@@ -17,10 +18,11 @@ pub(super) async fn list(
     State(app): State<App>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
+    request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let tombstones = Params::parse(query.as_deref()).flag("tombstones")?;
     let names = blocking(move || names(&app.store, parts, tombstones)).await?;
-    json_names(&names)
+    json_names(&request, &names)
 }
 
 fn names(store: &Store, parts: Vec<PathPart>, tombstones: bool) -> Result<Vec<String>, ApiError> {

@@ -6,13 +6,16 @@ mod variants;
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use common::names::{Channel, Quality};
 
 use self::body::PiecesBody;
-use super::blocking;
+use super::conditions::{self, Validators};
+use super::{blocking, changing};
 use crate::App;
 use crate::error::ApiError;
 use crate::hls;
@@ -34,19 +37,21 @@ pub(super) async fn master(
     State(app): State<App>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
+    request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let [name] = parts.as_slice() else {
         return Err(no_such_playlist());
     };
     let channel = Channel::new(stem(name.as_str())?)?;
     let bounds = Params::parse(query.as_deref()).bounds()?;
-    let text = working(app, move |app| {
+    working(app, move |app| {
         let variants = variants::variants(app, &channel, bounds)?;
         let query = query.as_deref().filter(|query| !query.is_empty());
-        Ok(hls::master_playlist(&channel, &variants, query))
+        let text = hls::master_playlist(&channel, &variants, query);
+        let validators = Validators::of_content(&text);
+        Ok(respond(&request, &validators, || vec![text.into()]))
     })
-    .await?;
-    Ok(respond(vec![text.into()]))
+    .await
 }
 
 /// The media playlist of a quality.
@@ -54,6 +59,7 @@ pub(super) async fn media(
     State(app): State<App>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
+    request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let [channel, name] = parts.as_slice() else {
         return Err(no_such_playlist());
@@ -63,7 +69,7 @@ pub(super) async fn media(
         quality: Quality::new(stem(name.as_str())?)?,
     });
     let bounds = Params::parse(query.as_deref()).bounds()?;
-    let pieces = working(app, move |app| {
+    working(app, move |app| {
         let Rendition { channel, quality } = &*rendition;
         let directory = app.store.resolve(&format!("{channel}/{quality}"))?;
         if quality.is_chat() || !directory.is_dir() {
@@ -72,10 +78,11 @@ pub(super) async fn media(
         }
         let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
         let hours = app.index.hours(&rendition, &plan.hours)?;
-        Ok(hls::media_playlist(plan.range, &hours))
+        let validators = Validators::of_content(&(plan.range, hls::digests(&hours)));
+        let pieces = || hls::media_playlist(plan.range, &hours);
+        Ok(respond(&request, &validators, pieces))
     })
-    .await?;
-    Ok(respond(pieces))
+    .await
 }
 
 /// Works out a playlist on a blocking thread, when its turn has come.
@@ -104,14 +111,17 @@ fn no_such_playlist() -> ApiError {
     ))
 }
 
-fn respond(pieces: Vec<bytes::Bytes>) -> Response {
-    let body = axum::body::Body::new(PiecesBody::new(pieces));
-    let mut response = body.into_response();
-    let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static(hls::CONTENT_TYPE);
-    headers.insert(header::CONTENT_TYPE, content_type);
+/// The answer with a playlist, which is written only if the client does not have it already.
+fn respond(
+    request: &HeaderMap,
+    validators: &Validators,
+    playlist: impl FnOnce() -> Vec<Bytes>,
+) -> Response {
     // Replication may add to any range at any moment.
-    let no_cache = HeaderValue::from_static("no-cache");
-    headers.insert(header::CACHE_CONTROL, no_cache);
-    response
+    let mut head = changing(hls::CONTENT_TYPE);
+    validators.tell(&mut head);
+    match conditions::evaluate(request, validators).status() {
+        Some(status) => (status, head).into_response(),
+        None => (head, Body::new(PiecesBody::new(playlist()))).into_response(),
+    }
 }

@@ -2,7 +2,6 @@
 
 mod body;
 mod buffers;
-mod conditions;
 mod content_type;
 mod open;
 mod ranges;
@@ -18,10 +17,10 @@ use common::segment::SegmentPath;
 pub(crate) use self::buffers::Buffers;
 
 use self::body::{FileBody, Part};
-use self::conditions::{Validators, Verdict};
 use self::open::Opened;
 use self::ranges::{Ranges, Span};
 use super::blocking;
+use super::conditions::{self, Validators};
 use crate::App;
 use crate::error::{ApiError, shown};
 use crate::paths::Parts;
@@ -72,10 +71,8 @@ pub(super) async fn file(
         HeaderValue::from_static("nosniff"),
     );
     let validators = validators(life, opened.modified, &mut head);
-    match conditions::evaluate(&request, &validators) {
-        Verdict::Send => {}
-        Verdict::NotModified => return Ok((StatusCode::NOT_MODIFIED, head).into_response()),
-        Verdict::Failed => return Ok((StatusCode::PRECONDITION_FAILED, head).into_response()),
+    if let Some(status) = conditions::evaluate(&request, &validators).status() {
+        return Ok((status, head).into_response());
     }
     let content_type = HeaderValue::from_static(content_type::of(&path, &opened.first_bytes));
     head.insert(header::CONTENT_TYPE, content_type);
@@ -100,16 +97,7 @@ fn validators(life: Life, modified: Option<SystemTime>, head: &mut HeaderMap) ->
         Life::Temporary => {}
         Life::Other => validators.modified = modified,
     }
-    let mut tell = |name, value: Option<String>| {
-        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-            head.insert(name, value);
-        }
-    };
-    tell(header::ETAG, validators.tag.clone());
-    tell(
-        header::LAST_MODIFIED,
-        validators.modified.and_then(conditions::http_date),
-    );
+    validators.tell(head);
     validators
 }
 

@@ -128,6 +128,43 @@ async fn what_changes_on_disk_is_in_the_next_playlist() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_the_list_gets_no_body_until_it_changes() {
+    let api = Api::new(&[]);
+    add_hour(&api, "source", "2026-01-02T03", 100);
+    let range = "start=2026-01-02T03:10&end=2026-01-02T03:20";
+    let media = format!("/playlist/c/source.m3u8?{range}");
+    let tags = async || {
+        let mut tags = Vec::new();
+        for target in [
+            media.as_str(),
+            "/playlist/c.m3u8",
+            "/files/c/source/2026-01-02T03",
+        ] {
+            let answer = api.get(target).await;
+            assert_eq!(answer.header("cache-control"), Some("no-cache"));
+            let tag = answer.header("etag").unwrap().to_owned();
+            let known = [("if-none-match", tag.as_str())];
+            let again = api.request("GET", target, &known).await;
+            assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{target}");
+            assert!(again.body.is_empty());
+            assert_eq!(again.header("etag"), Some(tag.as_str()));
+            tags.push(tag);
+        }
+        tags
+    };
+    let before = tags().await;
+    assert_eq!(tags().await, before);
+    let other = format!("{media}:30");
+    assert_ne!(api.get(&other).await.header("etag"), Some(&*before[0]));
+    let path = format!("c/source/2026-01-02T03/{}", name("59:59.000000-2.0-full"));
+    api.write(&path, &[0; 1000]);
+    let after = tags().await;
+    for (before, after) in before.iter().zip(&after) {
+        assert_ne!(before, after);
+    }
+}
+
+#[tokio::test]
 async fn a_master_playlist_has_the_qualities_of_the_range() {
     let api = Api::new(&["c/empty/", "c/chat/2026-01-02T03/x.json"]);
     add_hour(&api, "small", "2026-01-02T03", 100);

@@ -1,8 +1,9 @@
 //! Conditional requests (RFC 9110 §13): does the client have what it would get? Pure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A date validates a range only if the file had not changed again within the second that the
 /// date can tell (RFC 9110 §8.8.2.2).
@@ -28,11 +29,49 @@ pub(super) enum Verdict {
     Failed,
 }
 
+impl Validators {
+    /// Of an answer that is worked out anew each time: a tag over all that it is made of.
+    pub(super) fn of_content(content: &impl Hash) -> Validators {
+        let mut hasher = DefaultHasher::new();
+        // Another version may write something else from the same.
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        content.hash(&mut hasher);
+        Validators {
+            tag: Some(format!("\"{:016x}\"", hasher.finish())),
+            modified: None,
+        }
+    }
+
+    /// Tells the client, for the next time that it asks.
+    pub(super) fn tell(&self, head: &mut HeaderMap) {
+        let date = self.modified.and_then(http_date);
+        for (name, value) in [
+            (header::ETAG, self.tag.clone()),
+            (header::LAST_MODIFIED, date),
+        ] {
+            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                head.insert(name, value);
+            }
+        }
+    }
+}
+
 /// A time as HTTP writes it, to the second; `None` if it lies outside of HTTP's years.
-pub(super) fn http_date(time: SystemTime) -> Option<String> {
+fn http_date(time: SystemTime) -> Option<String> {
     // The library panics outside of 1970 to 9999.
     let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
     (seconds < 253_402_300_800).then(|| httpdate::fmt_http_date(time))
+}
+
+impl Verdict {
+    /// The status of an answer without content; `None` if the content is to be sent.
+    pub(super) fn status(self) -> Option<StatusCode> {
+        match self {
+            Verdict::Send => None,
+            Verdict::NotModified => Some(StatusCode::NOT_MODIFIED),
+            Verdict::Failed => Some(StatusCode::PRECONDITION_FAILED),
+        }
+    }
 }
 
 /// Evaluates all conditions but `If-Range`, in the order of RFC 9110 §13.2.2.
@@ -121,7 +160,7 @@ fn whole(time: SystemTime) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|&(name, value)| {
