@@ -67,7 +67,7 @@ pub struct News {
     pub missed: u64,
     /// The sequence numbers began again: the encoder was restarted.
     pub restarted: bool,
-    /// By how much the first unexpected date differs from the expected one.
+    /// By how much the first unexpected date differs from the expected one; none in a first list.
     pub skew: Option<TimeDelta>,
     /// No date was ever seen: this machine's clock stands in, and other nodes will not agree.
     pub by_our_clock: bool,
@@ -129,7 +129,11 @@ impl Timeline {
         }
         let starts = self.dates(list, &matching, &news, now);
         news.by_our_clock = !self.dated;
-        news.skew = skew(&list.segments, &matching, &starts);
+        // A jump in the first list says nothing about this connection: it may be long past, and
+        // every successor would meet it again.
+        if self.newest.is_some() {
+            news.skew = skew(&list.segments, &matching, &starts);
+        }
         for ((listed, known), start) in list.segments.iter().zip(&matching).zip(starts) {
             news.has_show |= !listed.advertisement;
             let is_new = known.is_none();

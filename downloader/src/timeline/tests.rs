@@ -174,13 +174,21 @@ fn skew_is_an_unannounced_jump_of_more_than_10_ms() {
         ("a$@0 b@7", None),
     ];
     for (segments, expected) in table {
-        let news = Timeline::default().update(&list(0, segments), at(9.0));
+        let mut timeline = Timeline::default();
+        let first = segments.split(' ').next().unwrap();
+        timeline.update(&list(0, first), at(7.0));
+        let news = timeline.update(&list(0, segments), at(9.0));
         let skew = news.skew.map(|skew| skew.num_milliseconds());
         assert_eq!(skew, expected, "{segments}");
     }
-    // It is told when it is new.
-    let news = follow(&[(9.0, 0, "a@0 b@3", "a@0 b@3"), (9.0, 0, "a@0 b@3", "")]);
-    assert!(news[0].skew.is_some() && news[1].skew.is_none());
+    // It is told when it is new, and not in a first list, which shows what is long past.
+    let news = follow(&[
+        (9.0, 0, "a@0 b@3", "a@0 b@3"),
+        (11.0, 0, "a@0 b@3 c@7", "c@7"),
+        (11.0, 0, "a@0 b@3 c@7", ""),
+    ]);
+    let told: Vec<bool> = news.iter().map(|news| news.skew.is_some()).collect();
+    assert_eq!(told, [false, true, false]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod faults;
 mod handover;
 mod recording;
 mod stop;
+mod twitch;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
