@@ -5,9 +5,8 @@
 mod attempt;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::hedge::Hedge;
 use common::http::HttpClient;
 use common::names::{Channel, Quality};
 use common::segment::{FinalType, SegmentType};
@@ -16,7 +15,7 @@ use common::timing::jitter;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use reqwest::StatusCode;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::AttemptError;
@@ -26,9 +25,6 @@ use crate::recorded::Recorded;
 use crate::shared::SharedParts;
 use crate::timeline::Wanted;
 use crate::timing::Timing;
-
-/// Attempts at one segment at once.
-const MOST_ATTEMPTS: usize = 3;
 
 /// A full disk fails every segment: one line a minute says it.
 const DISK_COMPLAINT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -78,6 +74,42 @@ pub struct Stops {
     pub shutdown: CancellationToken,
     /// What is running ends now; what it has is kept.
     pub cut: CancellationToken,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+struct Progress {
+    begun: Instant,
+    /// When the head or the latest piece of the body came, in microseconds since it began.
+    latest: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress {
+            begun: Instant::now(),
+            latest: AtomicU64::new(0),
+        }
+    }
+
+    fn note(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.latest.store(now, Ordering::Relaxed);
+    }
+
+    /// Ends when the attempt has stood still for the soft timeout of its head, or has not come to
+    /// its end in that of its body.
+    async fn is_late(&self, timing: &Timing) {
+        let end = self.begun + timing.body_soft;
+        loop {
+            let latest = std::time::Duration::from_micros(self.latest.load(Ordering::Relaxed));
+            let still = self.begun + latest + timing.head_soft;
+            if Instant::now() >= still.min(end) {
+                return;
+            }
+            sleep_until(still.min(end)).await;
+        }
+    }
 }
 
 /// Gets the segments of one rendition.
@@ -191,25 +223,22 @@ impl Getter {
         }
     }
 
-    /// Attempts side by side: another one starts when the newest is late with its head or its
-    /// end; the first to finish wins, and the others leave nothing.
+    /// Attempts side by side: another one starts when the newest stands still or is late with
+    /// its end; the first to finish wins, and the others leave nothing.
     async fn hedged(&self, segment: &Segment<'_>) -> Result<Committed, AttemptError> {
+        let shutdown = &segment.stops.shutdown;
         let mut attempts = FuturesUnordered::new();
         let mut number = 0;
         loop {
-            let begun = Instant::now();
-            let has_head = Arc::new(AtomicBool::new(false));
-            attempts.push(self.attempt(segment, number, Arc::clone(&has_head)));
+            let progress = Arc::new(Progress::new());
+            attempts.push(self.attempt(segment, number, Arc::clone(&progress)));
             number += 1;
-            let late = async {
-                sleep(self.timing.head_soft).await;
-                if has_head.load(Ordering::Relaxed) {
-                    sleep_until(begun + self.timing.body_soft).await;
-                }
-            };
+            let late = progress.is_late(&self.timing);
             tokio::pin!(late);
             let mut is_late = false;
             while !is_late {
+                let another =
+                    attempts.len() < self.timing.head_hedge().most && !shutdown.is_cancelled();
                 tokio::select! {
                     biased;
                     Some(outcome) = attempts.next() => match outcome {
@@ -218,19 +247,9 @@ impl Getter {
                         Err(error) if attempts.is_empty() => return Err(error),
                         Err(_) => {}
                     },
-                    () = &mut late, if attempts.len() < MOST_ATTEMPTS
-                        && !segment.stops.shutdown.is_cancelled() => is_late = true,
+                    () = &mut late, if another => is_late = true,
                 }
             }
-        }
-    }
-
-    /// The hedge for what has to be there before a segment's body can be.
-    fn head_hedge(&self) -> Hedge {
-        Hedge {
-            soft: self.timing.head_soft,
-            hard: self.timing.head_hard,
-            most: MOST_ATTEMPTS,
         }
     }
 

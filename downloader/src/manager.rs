@@ -57,7 +57,7 @@ struct Tended {
     /// True iff its newest worker has asked for a successor.
     wants_successor: bool,
     /// How many workers in a row never had a good poll: each tries the next URL.
-    failed: usize,
+    failed: u32,
 }
 
 type Find = Pin<Box<dyn Future<Output = Result<Found, ProviderError>> + Send>>;
@@ -74,6 +74,8 @@ struct Run {
     found_at: Option<Instant>,
     /// What makes the next interval longer or shorter.
     spread: f64,
+    /// How many looks in a row failed otherwise than by the channel not being live.
+    failures: u32,
     /// True iff the last look found nothing; the first of a row is logged.
     offline: Option<bool>,
     /// What was missing at the last look; a change is logged.
@@ -94,6 +96,7 @@ impl Manager {
             find: None,
             found_at: None,
             spread: 1.0,
+            failures: 0,
             offline: None,
             missing: Vec::new(),
         };
@@ -171,6 +174,7 @@ impl Run {
         let channel = &self.manager.channel;
         match found {
             Ok(found) => {
+                self.failures = 0;
                 if self.offline != Some(false) {
                     let qualities = found.sources.iter().map(|s| s.quality.as_str());
                     let qualities: Vec<&str> = qualities.collect();
@@ -189,6 +193,10 @@ impl Run {
                 }
             }
             Err(error) => {
+                self.failures = match error.is_offline() {
+                    true => 0,
+                    false => self.failures.saturating_add(1),
+                };
                 let first = self.offline.replace(true) != Some(true);
                 match (first, self.manager.important) {
                     (true, false) if error.is_offline() => {
@@ -207,10 +215,19 @@ impl Run {
         let timing = &self.manager.timing;
         let news = self.tended.values().filter_map(|t| t.rendition.last_news());
         let lately = news.max().is_some_and(|at| at.elapsed() < timing.lately);
-        match (lately, self.manager.important) {
+        let longest = match (lately, self.manager.important) {
             (true, _) => timing.find_lately,
             (false, true) => timing.find_important,
             (false, false) => timing.find,
+        };
+        // A failure is not the same as not being live: the next answer may well be a good one.
+        let failed = self.tended.values().map(|tended| tended.failed).max();
+        match self.failures.max(failed.unwrap_or(0)) {
+            0 => longest,
+            failures => {
+                let doubled = 2_u32.saturating_pow(failures - 1);
+                longest.min(timing.find_lately.saturating_mul(doubled))
+            }
         }
     }
 
@@ -240,7 +257,10 @@ impl Run {
         if newest.is_some() && !tended.wants_successor && !is_old {
             return;
         }
-        let Some(url) = source.urls.get(tended.failed % source.urls.len().max(1)) else {
+        let Some(url) = source
+            .urls
+            .get(tended.failed as usize % source.urls.len().max(1))
+        else {
             return;
         };
         // One that works and one that may: whoever stood between never worked.
@@ -295,7 +315,7 @@ impl Run {
                     .live
                     .retain(|live| live.generation != report.generation);
                 if !worked {
-                    tended.failed += 1;
+                    tended.failed = tended.failed.saturating_add(1);
                 }
             }
         }

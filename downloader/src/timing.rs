@@ -6,8 +6,13 @@ use std::time::Duration;
 use common::hedge::Hedge;
 use common::timing::jitter;
 
-/// Attempts at one thing at once: two may both have met a bad server, four would only add load.
-const MOST_ATTEMPTS: usize = 3;
+/// Attempts at one thing at once: each may have met a server that never answers. One that stands
+/// still costs next to nothing, and one that does not stand still is not joined by others so soon.
+const MOST_ATTEMPTS: usize = 6;
+
+/// Requests for a list begin at the latest after this part of what it shows, so that many can
+/// fail before anything slides out unseen. (SPEC §5 asks for a third.)
+const WINDOW_PART: u32 = 6;
 
 /// What becomes at most the whole by 10 % of jitter.
 const SHORTENED: f64 = 1.0 / 1.1;
@@ -15,6 +20,8 @@ const SHORTENED: f64 = 1.0 / 1.1;
 /// The intervals and timeouts (SPEC §5).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
+    /// How long a second of the stream takes: 1, but in tests.
+    pub scale: f64,
     /// Between two polls of a media playlist at most; half a target duration if that is less.
     pub poll: Duration,
     /// Between a failed poll and the next.
@@ -32,7 +39,7 @@ pub struct Timing {
     pub find_lately: Duration,
     /// See [`Timing::find_lately`].
     pub lately: Duration,
-    /// After so long without a segment's head another attempt starts …
+    /// After so long without a segment's head, or a byte of its body, another attempt starts …
     pub head_soft: Duration,
     /// … and after so long an attempt is given up.
     pub head_hard: Duration,
@@ -58,6 +65,7 @@ impl Default for Timing {
             most: MOST_ATTEMPTS,
         };
         Timing {
+            scale: 1.0,
             poll: Duration::from_secs(2),
             poll_retry: Duration::from_secs(1),
             poll_hedge: hedge(5, 90),
@@ -89,6 +97,7 @@ impl Timing {
             most: hedge.most,
         };
         Timing {
+            scale: self.scale * factor,
             poll: scale(self.poll),
             poll_retry: scale(self.poll_retry),
             poll_hedge: hedge(self.poll_hedge),
@@ -113,19 +122,45 @@ impl Timing {
     /// shortens it.
     #[must_use]
     pub fn poll_interval(&self, target_duration: Duration) -> Duration {
-        let longest = match target_duration {
-            Duration::ZERO => self.poll,
-            target => self.poll.min(target / 2),
-        };
-        jitter(longest.mul_f64(SHORTENED))
+        jitter(
+            self.at_most(self.poll, target_duration, 2)
+                .mul_f64(SHORTENED),
+        )
     }
 
-    /// The hedge for a list that shows so much time: a third of it may pass before a second
-    /// request, so that even the second one can fail before anything slides out unseen.
+    /// How long to wait after a failed poll.
+    #[must_use]
+    pub fn poll_retry(&self, target_duration: Duration) -> Duration {
+        jitter(
+            self.at_most(self.poll_retry, target_duration, 4)
+                .mul_f64(SHORTENED),
+        )
+    }
+
+    /// The hedge for a list that shows so much of the stream.
     #[must_use]
     pub fn hedge_for(&self, hedge: Hedge, window: Option<Duration>) -> Hedge {
-        let soft = window.map_or(hedge.soft, |window| hedge.soft.min(window / 3));
+        let window = window.unwrap_or_default();
+        let soft = self.at_most(hedge.soft, window, WINDOW_PART);
         Hedge { soft, ..hedge }
+    }
+
+    /// Attempts at a segment's head, and at what has to be there before its body can be.
+    #[must_use]
+    pub fn head_hedge(&self) -> Hedge {
+        Hedge {
+            soft: self.head_soft,
+            hard: self.head_hard,
+            most: MOST_ATTEMPTS,
+        }
+    }
+
+    /// A time, or a part of so much of the stream if that is less and known.
+    fn at_most(&self, time: Duration, of_stream: Duration, part: u32) -> Duration {
+        match of_stream {
+            Duration::ZERO => time,
+            known => time.min(known.mul_f64(self.scale) / part),
+        }
     }
 }
 
@@ -144,12 +179,16 @@ mod tests {
                 "{target}: {got}"
             );
         }
-        for (window, soft) in [(6.0, 2.0), (30.0, 5.0)] {
+        for (window, soft) in [(6.0, 1.0), (12.0, 2.0), (60.0, 5.0)] {
             let hedge = timing.hedge_for(timing.poll_hedge, Some(seconds(window)));
             assert_eq!((hedge.soft, hedge.hard), (seconds(soft), seconds(90.0)));
         }
         let hedge = timing.hedge_for(timing.poll_hedge, None);
         assert_eq!(hedge, timing.poll_hedge);
+        let fast = timing.scaled(0.1);
+        let hedge = fast.hedge_for(fast.poll_hedge, Some(seconds(12.0)));
+        assert_eq!(hedge.soft, seconds(0.2));
+        assert!(fast.poll_interval(seconds(2.0)) <= seconds(0.1));
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
-use common::timing::jitter;
 use reqwest::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -79,6 +79,8 @@ struct Run {
     poll: Option<Poll>,
     poll_began: Instant,
     next_poll: Instant,
+    /// By the newest list.
+    target_duration: Duration,
     /// True iff any poll has succeeded.
     worked: bool,
     /// True iff the last poll failed.
@@ -115,6 +117,7 @@ impl Worker {
             poll: None,
             poll_began: Instant::now(),
             next_poll: Instant::now(),
+            target_duration: Duration::ZERO,
             worked: false,
             failing: false,
             has_show: false,
@@ -195,6 +198,7 @@ impl Run {
             tracing::info!(%channel, %quality, "the media playlist answers again");
         }
         self.worked = true;
+        self.target_duration = list.target_duration;
         // Counted from when the poll began (RFC 8216 §6.3.4).
         self.next_poll = self.poll_began + timing.poll_interval(list.target_duration);
         if list.problems != self.problems {
@@ -288,7 +292,7 @@ impl Run {
             error.status(),
             Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)
         );
-        self.next_poll = Instant::now() + jitter(rendition.timing.poll_retry);
+        self.next_poll = Instant::now() + rendition.timing.poll_retry(self.target_duration);
         self.report(Event::WantsSuccessor);
         if refused || !self.worked {
             self.end();

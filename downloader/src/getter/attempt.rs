@@ -1,7 +1,7 @@
 //! One attempt at a segment: one request, one temporary file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use common::http::{self, HttpError};
 use common::segment::FinalType;
@@ -9,7 +9,7 @@ use common::store::{Committed, SegmentWriter, StoreError};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Getter, Segment};
+use super::{Getter, Progress, Segment};
 use crate::decrypt::{DecryptError, Decryptor};
 use crate::fetch::Part;
 use crate::shared::SharedError;
@@ -66,12 +66,12 @@ enum End {
 }
 
 impl Getter {
-    /// Makes attempt number `number` (from 0); notes in `has_head` when the head is there.
+    /// Makes attempt number `number` (from 0).
     pub(super) async fn attempt(
         &self,
         segment: &Segment<'_>,
         number: usize,
-        has_head: Arc<AtomicBool>,
+        progress: Arc<Progress>,
     ) -> Result<Committed, AttemptError> {
         let begun = Instant::now();
         let stops = segment.stops;
@@ -84,7 +84,7 @@ impl Getter {
             opened = self.open(segment, number) => opened?,
             () = stops.cut.cancelled() => return Err(AttemptError::Stopped),
         };
-        has_head.store(true, Ordering::Relaxed);
+        progress.note();
         let end = loop {
             let next = tokio::select! {
                 biased;
@@ -96,6 +96,7 @@ impl Getter {
             };
             match next {
                 Ok(Some(chunk)) => {
+                    progress.note();
                     let chunk = match &mut decryptor {
                         Some(decryptor) => decryptor.update(chunk),
                         None => chunk,
@@ -150,7 +151,7 @@ impl Getter {
     /// in it, if there is one.
     async fn open(&self, segment: &Segment<'_>, number: usize) -> Result<Opened, AttemptError> {
         let wanted = segment.wanted;
-        let (client, hedge) = (&self.client, self.head_hedge());
+        let (client, hedge) = (&self.client, self.timing.head_hedge());
         let init = match &wanted.init {
             Some(init) => Some(self.shared.init(client, init, hedge).await?),
             None => None,
