@@ -14,6 +14,9 @@ const MOST_ATTEMPTS: usize = 6;
 /// fail before anything slides out unseen. (SPEC §5 asks for a third.)
 const WINDOW_PART: u32 = 6;
 
+/// What a list is taken to show before it was seen: as little as the shortest that are met.
+const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
+
 /// What becomes at most the whole by 10 % of jitter.
 const SHORTENED: f64 = 1.0 / 1.1;
 
@@ -137,10 +140,10 @@ impl Timing {
         )
     }
 
-    /// The hedge for a list that shows so much of the stream.
+    /// The hedge for a list that shows so much of the stream; until that is known, a little.
     #[must_use]
     pub fn hedge_for(&self, hedge: Hedge, window: Option<Duration>) -> Hedge {
-        let window = window.unwrap_or_default();
+        let window = window.unwrap_or(UNKNOWN_WINDOW);
         let soft = self.at_most(hedge.soft, window, WINDOW_PART);
         Hedge { soft, ..hedge }
     }
@@ -184,7 +187,7 @@ mod tests {
             assert_eq!((hedge.soft, hedge.hard), (seconds(soft), seconds(90.0)));
         }
         let hedge = timing.hedge_for(timing.poll_hedge, None);
-        assert_eq!(hedge, timing.poll_hedge);
+        assert_eq!(hedge.soft, seconds(1.0));
         let fast = timing.scaled(0.1);
         let hedge = fast.hedge_for(fast.poll_hedge, Some(seconds(12.0)));
         assert_eq!(hedge.soft, seconds(0.2));

@@ -1,7 +1,8 @@
 //! Ten minutes of stream in fast time from an origin that fails one request in five, in a way
 //! chosen by a seed: every segment is on disk in full at the end, for each of many seeds.
 //!
-//! A seed that fails is printed; `SOAK_SEED=N` runs that one alone. `SOAK_SEEDS` is how many.
+//! A seed that fails is printed; `SOAK_SEED=N` runs that one alone, and `RUST_LOG=downloader=debug`
+//! with `--nocapture` shows what it did. `SOAK_SEEDS` is how many seeds there are.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy allows it in tests, but not in what they share"
@@ -137,6 +138,9 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_whatever_fails() {
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt::init();
+    }
     let seeds = match number("SOAK_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("SOAK_SEEDS").unwrap_or(SEEDS),
