@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use common::names::NameError;
 use common::store::StoreError;
 
+use crate::index::IndexError;
+
 /// So many characters of a client's text are repeated to it.
 const MAX_SHOWN: usize = 100;
 
@@ -79,6 +81,12 @@ impl From<NameError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
         ApiError::internal("read the directory", &error)
+    }
+}
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> ApiError {
+        ApiError::internal("read the recordings", &error)
     }
 }
 

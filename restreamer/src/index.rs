@@ -1,4 +1,5 @@
-//! What is in each hour, read once and kept until the hour's directory changes.
+//! What is in each hour, read once and kept until the hour's directory changes: the lines of
+//! its playlist in one index, the names of its files as peers see them in another (`kinds.rs`).
 //!
 //! No answer is ever older than its request. An hour is looked at (one `stat`) for each
 //! request; it is read again if its directory changed, or if the directory was so young when
@@ -10,6 +11,7 @@
 //! All of it blocks: call it from a blocking thread. A client that hangs up does not end it.
 
 mod held;
+mod kinds;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -24,23 +26,43 @@ use common::metrics;
 use common::names::{Channel, Quality};
 use common::segment::Hour;
 use common::store::{Store, StoreError};
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec};
 
 use self::held::Held;
 use self::stamp::Stamp;
-use crate::hls::HourLines;
 
-static HITS: LazyLock<IntCounter> = LazyLock::new(|| {
+static HITS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let name = "restreamer_index_hits";
     let help = "Hours that were answered from the index";
-    metrics::counter(name, help, &[]).with_label_values(&[] as &[&str])
+    metrics::counter(name, help, &["of"])
 });
 
-static MISSES: LazyLock<IntCounter> = LazyLock::new(|| {
+static MISSES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let name = "restreamer_index_misses";
     let help = "Hours that had to be read from the disk";
-    metrics::counter(name, help, &[]).with_label_values(&[] as &[&str])
+    metrics::counter(name, help, &["of"])
 });
+
+/// What an index keeps of an hour.
+pub trait OfHour: std::fmt::Debug + Send + Sync + Sized + 'static {
+    /// How metrics call it.
+    const KIND: &'static str;
+
+    /// Reads an hour; `before` is what was last read of it, of which anything that has not
+    /// changed may be taken over.
+    ///
+    /// # Errors
+    /// If its directory cannot be read.
+    fn read(
+        store: &Store,
+        rendition: &Rendition,
+        hour: Hour,
+        before: Option<&Self>,
+    ) -> Result<Self, StoreError>;
+
+    /// The memory that it takes now, in bytes.
+    fn bytes(&self) -> usize;
+}
 
 /// Why an hour could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -70,25 +92,25 @@ pub struct Rendition {
 /// An hour of a rendition.
 type Key = (Arc<Rendition>, Hour);
 
-/// The lines of an hour; `None` if the hour does not exist.
-type Found = Option<Arc<HourLines>>;
+/// What was read of an hour; `None` if the hour does not exist.
+type Found<T> = Option<Arc<T>>;
 
 /// The place of an hour, locked while somebody reads it.
-type Slot = Mutex<Option<Reading>>;
+type Slot<T> = Mutex<Option<Reading<T>>>;
 
 /// What was once read of an hour.
 #[derive(Debug)]
-struct Reading {
+struct Reading<T> {
     /// When it began: what changed before is in it.
     began: Instant,
     /// Of the directory, taken after `began` and before it was read.
     stamp: Stamp,
     /// True iff any change after the reading gives the directory another stamp.
     settled: bool,
-    lines: Arc<HourLines>,
+    content: Arc<T>,
 }
 
-impl Reading {
+impl<T> Reading<T> {
     /// True iff nothing that changed before `asked` is missing from it; `stamp` is the
     /// directory's, taken after `asked`.
     fn answers(&self, asked: Instant, stamp: Stamp) -> bool {
@@ -97,28 +119,42 @@ impl Reading {
 }
 
 /// The index. Cheap to clone; clones share everything.
-#[derive(Debug, Clone)]
-pub struct Index {
+#[derive(Debug)]
+pub struct Index<T> {
     store: Store,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<Held<T>>>,
+    hits: IntCounter,
+    misses: IntCounter,
     /// Threads that read hours at once for one request.
     threads: usize,
 }
 
-impl Index {
+impl<T> Clone for Index<T> {
+    fn clone(&self) -> Index<T> {
+        Index {
+            store: self.store.clone(),
+            held: Arc::clone(&self.held),
+            hits: self.hits.clone(),
+            misses: self.misses.clone(),
+            threads: self.threads,
+        }
+    }
+}
+
+impl<T: OfHour> Index<T> {
     /// An empty index over a store that keeps at most about `limit` bytes.
     #[must_use]
-    pub fn new(store: Store, limit: usize) -> Index {
-        LazyLock::force(&HITS);
-        LazyLock::force(&MISSES);
+    pub fn new(store: Store, limit: usize) -> Index<T> {
         Index {
             store,
             held: Arc::new(Mutex::new(Held::new(limit))),
+            hits: HITS.with_label_values(&[T::KIND]),
+            misses: MISSES.with_label_values(&[T::KIND]),
             threads: thread::available_parallelism().map_or(1, usize::from),
         }
     }
 
-    /// The lines of these hours, in the order given; hours that do not exist are left out.
+    /// What is in these hours, in the order given; hours that do not exist are left out.
     ///
     /// # Errors
     /// If a directory is there and cannot be read.
@@ -126,41 +162,50 @@ impl Index {
         &self,
         rendition: &Arc<Rendition>,
         hours: &[Hour],
-    ) -> Result<Vec<Arc<HourLines>>, IndexError> {
+    ) -> Result<Vec<Arc<T>>, IndexError> {
         let asked = Instant::now();
         let mut found = Vec::with_capacity(hours.len());
         let mut to_read = Vec::new();
         for &hour in hours {
             let key = (Arc::clone(rendition), hour);
-            let lines = match self.stamp(&key)? {
+            let content = match self.stamp(&key)? {
                 None => {
                     self.held().forget(&key);
                     None
                 }
                 Some(stamp) => {
-                    let lines = self.fresh(&key, asked, stamp);
-                    if lines.is_none() {
+                    let content = self.fresh(&key, asked, stamp);
+                    if content.is_none() {
                         to_read.push((found.len(), key));
                     }
-                    lines
+                    content
                 }
             };
-            found.push(lines);
+            found.push(content);
         }
-        for (index, lines) in self.read_all(&to_read, asked)? {
-            found[index] = lines;
+        for (index, content) in self.read_all(&to_read, asked)? {
+            found[index] = content;
         }
         Ok(found.into_iter().flatten().collect())
     }
 
+    /// Weighs an hour again whose content has grown since it was read: it was compressed.
+    pub fn weigh(&self, rendition: &Arc<Rendition>, hour: Hour, content: &T) {
+        let key = (Arc::clone(rendition), hour);
+        let mut held = self.held();
+        if let Some(slot) = held.existing_slot(&key) {
+            held.set_bytes(&key, &slot, content.bytes());
+        }
+    }
+
     /// What is known of an hour, if it answers a request that came at `asked`; never waits for
     /// somebody who is reading the hour.
-    fn fresh(&self, key: &Key, asked: Instant, stamp: Stamp) -> Option<Arc<HourLines>> {
+    fn fresh(&self, key: &Key, asked: Instant, stamp: Stamp) -> Option<Arc<T>> {
         let slot = self.held().existing_slot(key)?;
         let slot = slot.try_lock().ok()?;
         let reading = slot.as_ref().filter(|r| r.answers(asked, stamp))?;
-        HITS.inc();
-        Some(Arc::clone(&reading.lines))
+        self.hits.inc();
+        Some(Arc::clone(&reading.content))
     }
 
     /// Reads hours, several at once, each with its index in the request.
@@ -168,7 +213,7 @@ impl Index {
         &self,
         keys: &[(usize, Key)],
         asked: Instant,
-    ) -> Result<Vec<(usize, Found)>, IndexError> {
+    ) -> Result<Vec<(usize, Found<T>)>, IndexError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
@@ -194,7 +239,7 @@ impl Index {
     }
 
     /// Reads an hour unless somebody else just did; `None` if it does not exist.
-    fn read(&self, key: &Key, asked: Instant) -> Result<Found, IndexError> {
+    fn read(&self, key: &Key, asked: Instant) -> Result<Found<T>, IndexError> {
         let slot = self.held().slot(key);
         // A reading that panicked left the one before it, which is as good as ever.
         let mut reading = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,23 +249,22 @@ impl Index {
             return Ok(None);
         };
         if let Some(reading) = reading.as_ref().filter(|r| r.answers(asked, stamp)) {
-            HITS.inc();
-            return Ok(Some(Arc::clone(&reading.lines)));
+            self.hits.inc();
+            return Ok(Some(Arc::clone(&reading.content)));
         }
-        MISSES.inc();
+        self.misses.inc();
         let (rendition, hour) = key;
-        let Rendition { channel, quality } = &**rendition;
-        let segments = self.store.best(channel, quality, *hour)?;
-        let lines = Arc::new(HourLines::new(channel, quality, *hour, segments));
+        let before = reading.as_ref().map(|reading| &*reading.content);
+        let content = Arc::new(T::read(&self.store, rendition, *hour, before)?);
         *reading = Some(Reading {
             began,
             stamp,
             settled: stamp.is_settled(now),
-            lines: Arc::clone(&lines),
+            content: Arc::clone(&content),
         });
         drop(reading);
-        self.held().set_bytes(key, &slot, lines.bytes());
-        Ok(Some(lines))
+        self.held().set_bytes(key, &slot, content.bytes());
+        Ok(Some(content))
     }
 
     fn stamp(&self, (rendition, hour): &Key) -> Result<Option<Stamp>, IndexError> {
@@ -229,7 +273,7 @@ impl Index {
         Stamp::of(&path).map_err(|source| IndexError::Stat { path, source })
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Held<T>> {
         // Every change of it is complete before anything can panic.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,8 +4,10 @@
 //! directory is kept by the [`index`] until the directory changes.
 
 pub mod error;
+pub mod gzip;
 pub mod hls;
 pub mod index;
+pub mod listing;
 mod params;
 mod paths;
 mod routes;
@@ -23,7 +25,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::hls::HourLines;
 use crate::index::Index;
+use crate::listing::Listing;
 use crate::routes::segments::Buffers;
 
 /// What is being answered when the service is told to stop has so long to go out: enough for a
@@ -33,6 +37,10 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Playlists that are worked out at once, for each core. Others wait their turn, so that a
 /// crowd of players never takes every blocking thread from those who ask for files.
 const PLAYLISTS_PER_CORE: usize = 4;
+
+/// The part of the index's memory that is for listings: an hour's takes half as much as its
+/// playlist, and few peers ask for old ones.
+const LISTINGS_SHARE: usize = 4;
 
 /// Bytes in a mebibyte.
 const MEBIBYTE: usize = 1 << 20;
@@ -63,7 +71,8 @@ pub struct Options {
 #[derive(Debug, Clone)]
 struct App {
     store: Store,
-    index: Index,
+    index: Index<HourLines>,
+    listings: Index<Listing>,
     buffers: Arc<Buffers>,
     /// One permit for each playlist that may be worked out now.
     playlists: Arc<Semaphore>,
@@ -92,9 +101,11 @@ pub fn router(options: &Options) -> Router {
         tracing::warn!(base_dir = %base.display(), "the base directory does not exist");
     }
     let store = Store::new(base);
+    let memory = options.index_memory.saturating_mul(MEBIBYTE);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     routes::router(App {
-        index: Index::new(store.clone(), options.index_memory.saturating_mul(MEBIBYTE)),
+        index: Index::new(store.clone(), memory - memory / LISTINGS_SHARE),
+        listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
         buffers: Arc::default(),
         playlists: Arc::new(Semaphore::new(cores * PLAYLISTS_PER_CORE)),

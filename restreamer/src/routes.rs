@@ -1,6 +1,7 @@
 //! All routes: one file a family, and what they have in common.
 
 mod conditions;
+mod encoding;
 mod extras;
 mod files;
 mod playlist;
@@ -15,9 +16,14 @@ use common::serve;
 use tower_http::cors::{Any, CorsLayer};
 
 use self::conditions::Validators;
+use self::encoding::Encoding;
 use crate::App;
 use crate::error::ApiError;
+use crate::listing::Names;
 use crate::paths::refuse_hidden;
+
+/// Below this length in bytes, an answer fits into one packet as it is.
+const COMPRESS_FROM: usize = 1400;
 
 /// All routes, with metrics and open CORS.
 pub(crate) fn router(app: App) -> Router {
@@ -64,17 +70,26 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A JSON array of names; no body if the client has the same already.
-fn json_names(request: &HeaderMap, names: &[impl AsRef<str>]) -> Result<Response, ApiError> {
-    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    let validators = Validators::of_content(&names);
+/// A JSON array of names, compressed if the client takes that; no body if it has the same
+/// already.
+fn json_names(request: &HeaderMap, names: &Names) -> Response {
+    let encoding = match Encoding::of(request) {
+        Encoding::Gzip if names.json().len() >= COMPRESS_FROM => Encoding::Gzip,
+        _ => Encoding::Identity,
+    };
+    let validators = Validators::of_content(&(names.digest(), encoding));
     let mut head = changing("application/json");
     validators.tell(&mut head);
+    encoding.tell(&mut head);
     if let Some(status) = conditions::evaluate(request, &validators).status() {
-        return Ok((status, head).into_response());
+        head.remove(header::CONTENT_ENCODING);
+        return (status, head).into_response();
     }
-    let json = serde_json::to_vec(&names).map_err(|e| ApiError::internal("write JSON", &e))?;
-    Ok((head, json).into_response())
+    let content = match encoding {
+        Encoding::Identity => names.json(),
+        Encoding::Gzip => names.gzipped(),
+    };
+    (head, content.clone()).into_response()
 }
 
 /// The head of an answer that may be another at any moment: a cache has to ask each time.

@@ -4,18 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use common::metrics;
-use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
 
-use super::{Key, Slot};
+use super::{Key, OfHour, Slot};
 
-static HOURS: LazyLock<IntGauge> = LazyLock::new(|| {
-    let help = "Hours in the index";
-    metrics::gauge("restreamer_index_hours", help, &[]).with_label_values(&[] as &[&str])
-});
+static HOURS: LazyLock<IntGaugeVec> =
+    LazyLock::new(|| metrics::gauge("restreamer_index_hours", "Hours in the index", &["of"]));
 
-static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+static BYTES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Memory that the index takes";
-    metrics::gauge("restreamer_index_bytes", help, &[]).with_label_values(&[] as &[&str])
+    metrics::gauge("restreamer_index_bytes", help, &["of"])
 });
 
 /// What an hour takes beside its lines: keys, locks, tables. Bounds how many empty hours fit.
@@ -23,8 +21,8 @@ const OVERHEAD: usize = 1024;
 
 /// The hours held.
 #[derive(Debug)]
-pub(super) struct Held {
-    hours: HashMap<Key, Entry>,
+pub(super) struct Held<T> {
+    hours: HashMap<Key, Entry<T>>,
     /// The sum over the entries.
     bytes: usize,
     limit: usize,
@@ -33,14 +31,14 @@ pub(super) struct Held {
 }
 
 #[derive(Debug)]
-struct Entry {
-    slot: Arc<Slot>,
+struct Entry<T> {
+    slot: Arc<Slot<T>>,
     bytes: usize,
     last_use: u64,
 }
 
-impl Held {
-    pub(super) fn new(limit: usize) -> Held {
+impl<T: OfHour> Held<T> {
+    pub(super) fn new(limit: usize) -> Held<T> {
         Held {
             hours: HashMap::new(),
             bytes: 0,
@@ -50,7 +48,7 @@ impl Held {
     }
 
     /// The place of an hour if it has one.
-    pub(super) fn existing_slot(&mut self, key: &Key) -> Option<Arc<Slot>> {
+    pub(super) fn existing_slot(&mut self, key: &Key) -> Option<Arc<Slot<T>>> {
         self.uses += 1;
         let entry = self.hours.get_mut(key)?;
         entry.last_use = self.uses;
@@ -58,11 +56,11 @@ impl Held {
     }
 
     /// The place of an hour.
-    pub(super) fn slot(&mut self, key: &Key) -> Arc<Slot> {
+    pub(super) fn slot(&mut self, key: &Key) -> Arc<Slot<T>> {
         if let Some(slot) = self.existing_slot(key) {
             return slot;
         }
-        let slot = Arc::<Slot>::default();
+        let slot = Arc::<Slot<T>>::default();
         let entry = Entry {
             slot: Arc::clone(&slot),
             bytes: OVERHEAD,
@@ -75,7 +73,7 @@ impl Held {
 
     /// Notes how large what was read into a slot is, and makes room. A slot that is no longer
     /// held is its users' concern.
-    pub(super) fn set_bytes(&mut self, key: &Key, slot: &Arc<Slot>, bytes: usize) {
+    pub(super) fn set_bytes(&mut self, key: &Key, slot: &Arc<Slot<T>>, bytes: usize) {
         let Some(entry) = self.hours.get_mut(key) else {
             return;
         };
@@ -100,8 +98,10 @@ impl Held {
 
     fn publish(&self) {
         let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        HOURS.set(whole(self.hours.len()));
-        BYTES.set(whole(self.bytes));
+        HOURS
+            .with_label_values(&[T::KIND])
+            .set(whole(self.hours.len()));
+        BYTES.with_label_values(&[T::KIND]).set(whole(self.bytes));
     }
 
     /// Hours and bytes held.

@@ -3,13 +3,14 @@ use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::hls::HourLines;
 use tempfile::TempDir;
 
 const HASH: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
 struct Place {
     base: TempDir,
-    index: Index,
+    index: Index<HourLines>,
     rendition: Arc<Rendition>,
 }
 
@@ -69,7 +70,7 @@ impl Place {
         let key = (Arc::clone(&self.rendition), Self::hour(hour));
         let slot = self.index.held().existing_slot(&key)?;
         let reading = slot.lock().unwrap();
-        reading.as_ref().map(|reading| Arc::clone(&reading.lines))
+        reading.as_ref().map(|reading| Arc::clone(&reading.content))
     }
 }
 

@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::{blocking, json_names};
 use crate::App;
 use crate::error::ApiError;
+use crate::listing::Names;
 use crate::paths::Parts;
 
 /// A JSON array of paths relative to the directory; `[]` where there is none.
@@ -18,11 +19,13 @@ pub(super) async fn tree(
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let directory = app.store.resolve(&parts.joined())?;
-    let files = blocking(move || match app.store.tree(&directory) {
-        // A path longer than any that could exist.
-        Err(error) if error.kind() == ErrorKind::InvalidFilename => Ok(Vec::new()),
-        files => Ok(files?),
+    blocking(move || {
+        let files = match app.store.tree(&directory) {
+            // A path longer than any that could exist.
+            Err(error) if error.kind() == ErrorKind::InvalidFilename => Vec::new(),
+            files => files?,
+        };
+        Ok(json_names(&request, &Names::new(&files)))
     })
-    .await?;
-    json_names(&request, &files)
+    .await
 }

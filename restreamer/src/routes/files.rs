@@ -1,15 +1,17 @@
 //! `/files…`: what there is, level by level (SPEC §4). Peers copy by it.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use common::names::PathPart;
 use common::segment::Hour;
-use common::store::Store;
 
 use super::{blocking, json_names};
 use crate::App;
 use crate::error::ApiError;
+use crate::index::Rendition;
+use crate::listing::Names;
 use crate::params::Params;
 use crate::paths::Parts;
 
@@ -21,35 +23,32 @@ pub(super) async fn list(
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let tombstones = Params::parse(query.as_deref()).flag("tombstones")?;
-    let names = blocking(move || names(&app.store, parts, tombstones)).await?;
-    json_names(&request, &names)
-}
-
-fn names(store: &Store, parts: Vec<PathPart>, tombstones: bool) -> Result<Vec<String>, ApiError> {
-    let mut parts = parts.into_iter();
-    let Some(channel) = parts.next().map(Into::into) else {
-        return Ok(strings(&store.channels()?));
-    };
-    let Some(quality) = parts.next().map(Into::into) else {
-        return Ok(strings(&store.qualities(&channel)?));
-    };
-    let Some(hour) = parts.next() else {
-        return Ok(strings(&store.hours(&channel, &quality)?));
-    };
-    // What is not an hour has no files, like an hour that does not exist.
-    let Ok(hour) = hour.as_str().parse::<Hour>() else {
-        return Ok(Vec::new());
-    };
-    if parts.next().is_some() {
-        return Ok(Vec::new());
-    }
-    let listed = store.hour_names(&channel, &quality, hour)?;
-    let mut names = listed.files;
-    if tombstones && !listed.tombstones.is_empty() {
-        names.extend(listed.tombstones);
-        names.sort_unstable();
-    }
-    Ok(names)
+    blocking(move || {
+        let mut parts = parts.into_iter();
+        let names = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (None, ..) => strings(&app.store.channels()?),
+            (Some(channel), None, ..) => strings(&app.store.qualities(&channel.into())?),
+            (Some(channel), Some(quality), None, _) => {
+                strings(&app.store.hours(&channel.into(), &quality.into())?)
+            }
+            (Some(channel), Some(quality), Some(hour), None) => {
+                let (channel, quality) = (channel.into(), quality.into());
+                let rendition = Arc::new(Rendition { channel, quality });
+                // What is not an hour has no files, like an hour that does not exist.
+                if let Ok(hour) = hour.as_str().parse::<Hour>()
+                    && let Some(listing) = app.listings.hours(&rendition, &[hour])?.first()
+                {
+                    let answer = json_names(&request, listing.names(tombstones));
+                    app.listings.weigh(&rendition, hour, listing);
+                    return Ok(answer);
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        Ok(json_names(&request, &Names::new(&names)))
+    })
+    .await
 }
 
 fn strings<T: ToString>(items: &[T]) -> Vec<String> {

@@ -19,18 +19,12 @@ use super::{blocking, changing};
 use crate::App;
 use crate::error::ApiError;
 use crate::hls;
-use crate::index::{IndexError, Rendition};
+use crate::index::Rendition;
 use crate::params::Params;
 use crate::paths::Parts;
 
 /// The end of a playlist's name in the path.
 const SUFFIX: &str = ".m3u8";
-
-impl From<IndexError> for ApiError {
-    fn from(error: IndexError) -> ApiError {
-        ApiError::internal("read the recordings", &error)
-    }
-}
 
 /// The master playlist of a channel.
 pub(super) async fn master(

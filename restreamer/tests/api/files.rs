@@ -57,6 +57,44 @@ async fn every_level_is_listed() {
 }
 
 #[tokio::test]
+async fn peers_get_listings_compressed_and_only_if_they_changed() {
+    let hour = "c/source/2026-01-02T03";
+    let api = Api::new(&[]);
+    let add = |second: usize| {
+        let (minute, second) = (second / 60, second % 60);
+        let name = name(&format!("{minute:02}:{second:02}.000000-2.0-full"));
+        api.write(&format!("{hour}/{name}"), b"x");
+    };
+    (0..100).for_each(add);
+    let target = format!("/files/{hour}?tombstones=true");
+    let gzip = ("accept-encoding", "gzip");
+    let mut seen = Vec::new();
+    for count in 100..110 {
+        for headers in [&[][..], &[gzip]] {
+            let answer = api.request("GET", &target, headers).await;
+            assert_eq!(answer.names().len(), count);
+            assert_eq!(answer.header("vary"), Some("accept-encoding"));
+            let is_packed = answer.header("content-encoding").is_some();
+            assert_eq!(is_packed, !headers.is_empty());
+            assert_eq!(is_packed, answer.body.len() < 4000, "{}", answer.body.len());
+            let tag = answer.header("etag").unwrap().to_owned();
+            let mut known = headers.to_vec();
+            known.push(("if-none-match", &tag));
+            let again = api.request("GET", &target, &known).await;
+            assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+            assert_eq!(again.header("etag"), Some(tag.as_str()));
+            assert!(!seen.contains(&tag), "{tag}");
+            seen.push(tag);
+        }
+        add(count);
+    }
+    // Not worth it.
+    let answer = api.request("GET", "/files", &[gzip]).await;
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.names(), ["c"]);
+}
+
+#[tokio::test]
 async fn a_base_directory_that_is_not_there_has_nothing() {
     let api = Api::new(&[]);
     std::fs::remove_dir(api.path("")).unwrap();

@@ -1,6 +1,7 @@
 //! A restreamer over a temporary base directory, and what it answers.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use axum::Router;
@@ -8,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use clap::Parser as _;
+use flate2::read::GzDecoder;
 use restreamer::Options;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -43,10 +45,25 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
+    /// The body, unpacked if it came compressed.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        match self.header("content-encoding") {
+            None => content.extend_from_slice(&self.body),
+            Some("gzip") => {
+                let mut decoder = GzDecoder::new(&*self.body);
+                decoder.read_to_end(&mut content).unwrap();
+                assert!(decoder.into_inner().is_empty(), "more than one member");
+            }
+            Some(other) => panic!("{other}"),
+        }
+        content
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"));
-        serde_json::from_slice(&self.body).unwrap()
+        serde_json::from_slice(&self.content()).unwrap()
     }
 }
 
