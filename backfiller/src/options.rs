@@ -17,6 +17,9 @@ use crate::peers::{Peer, PeerError};
 /// More hours ago than this is a date without separators, such as `20190615`.
 const MOST_HOURS_AGO: f64 = 1_000_000.0;
 
+/// Once a day, at least.
+const LONGEST_INTERVAL: f64 = 86_400.0;
+
 /// A stall timeout of more than an hour is a mistake.
 const LONGEST_STALL: f64 = 3600.0;
 
@@ -63,6 +66,10 @@ pub struct Options {
     /// Which hours to fetch first
     #[arg(long, value_enum, default_value_t = Order::Newest)]
     pub order: Order,
+
+    /// From the beginning of one round to that of the next, in seconds, give or take 10 %
+    #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = interval)]
+    pub interval: Duration,
 
     /// Give up a request after so many seconds without a byte
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = stall_timeout)]
@@ -175,12 +182,18 @@ fn video_quality(text: &str) -> Result<Quality, String> {
 }
 
 fn stall_timeout(text: &str) -> Result<Duration, String> {
+    seconds(text, LONGEST_STALL)
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    seconds(text, LONGEST_INTERVAL)
+}
+
+fn seconds(text: &str, longest: f64) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST_STALL => {
-            Ok(Duration::from_secs_f64(seconds))
-        }
+        Ok(seconds) if seconds > 0.0 && seconds <= longest => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!(
-            "it must be a number of seconds above 0, and at most {LONGEST_STALL}"
+            "it must be a number of seconds above 0, and at most {longest}"
         )),
     }
 }

@@ -14,9 +14,6 @@ use crate::place::Target;
 use crate::remote::Remote;
 use crate::round::{self, Report};
 
-/// From the beginning of a round to that of the next (SPEC §6).
-const INTERVAL: Duration = Duration::from_secs(120);
-
 /// A round that took longer than the interval is followed by the next after this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -57,7 +54,8 @@ impl Worker {
                 Some(_) => failures + 1,
                 None => 0,
             };
-            let pause = pause(failures, start.elapsed());
+            let interval = self.context.options.interval;
+            let pause = pause(interval, failures, start.elapsed());
             self.log(&report, start, Some(pause));
             sleep(pause).await;
         }
@@ -96,9 +94,10 @@ impl Worker {
 }
 
 /// How long to wait after a round that took so long, the last of so many failed ones.
-fn pause(failures: u32, took: Duration) -> Duration {
+fn pause(interval: Duration, failures: u32, took: Duration) -> Duration {
+    let shortest = SHORTEST_PAUSE.min(interval);
     match failures {
-        0 => jitter(INTERVAL).saturating_sub(took).max(SHORTEST_PAUSE),
+        0 => jitter(interval).saturating_sub(took).max(shortest),
         failures => backoff(FIRST_RETRY, failures, DOUBLINGS),
     }
 }
@@ -114,21 +113,24 @@ mod tests {
 
     #[test]
     fn pauses_are_those_of_the_specification() {
-        // (failures, seconds that the round took, pause at least, at most)
+        // (interval, failures, seconds that the round took, pause at least, at most)
         let table = [
-            (0, 0, 108.0, 132.0),
-            (0, 100, 8.0, 32.0),
-            (0, 1000, 5.0, 5.0),
-            (1, 30, 4.5, 5.5),
-            (2, 30, 9.0, 11.0),
-            (5, 30, 72.0, 88.0),
-            (500, 30, 72.0, 88.0),
+            (120, 0, 0, 108.0, 132.0),
+            (120, 0, 100, 8.0, 32.0),
+            (120, 0, 1000, 5.0, 5.0),
+            (2, 0, 0, 1.8, 2.2),
+            (2, 0, 10, 2.0, 2.0),
+            (120, 1, 30, 4.5, 5.5),
+            (120, 2, 30, 9.0, 11.0),
+            (120, 5, 30, 72.0, 88.0),
+            (120, 500, 30, 72.0, 88.0),
         ];
-        for (failures, took, least, most) in table {
-            let pause = pause(failures, Duration::from_secs(took)).as_secs_f64();
+        for (interval, failures, took, least, most) in table {
+            let interval = Duration::from_secs(interval);
+            let pause = pause(interval, failures, Duration::from_secs(took)).as_secs_f64();
             assert!(
                 (least..=most).contains(&pause),
-                "{failures} {took}: {pause}"
+                "{interval:?} {failures} {took}: {pause}"
             );
         }
     }

@@ -25,6 +25,8 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--recent-cutoff", "soon"], "'soon'"),
         (&["c", "--order", "backwards"], "'backwards'"),
         (&["c", "--stall-timeout", "0"], "--stall-timeout"),
+        (&["c", "--interval", "0"], "--interval"),
+        (&["c", "--interval", "never"], "'never'"),
         (&["c", "--metrics-port", "-1"], "-1"),
     ];
     for (arguments, named) in table {
