@@ -47,12 +47,27 @@ fn main() -> ExitCode {
                     ExitCode::FAILURE
                 }
             },
-            _ = tokio::signal::ctrl_c() => {
+            () = stopped() => {
                 eprintln!("\ndemo: stopped");
                 ExitCode::SUCCESS
             }
         }
     })
+}
+
+/// Ends at Ctrl-C or SIGTERM.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) {
+        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        },
+        _ => std::future::pending().await,
+    }
 }
 
 /// `SECONDS` of the environment; none, or an empty one: go on until Ctrl-C.

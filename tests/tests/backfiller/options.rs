@@ -7,7 +7,7 @@ use super::SOON;
 #[tokio::test]
 async fn a_bad_value_is_one_line_that_names_it() {
     let node = Node::new("b");
-    let table: [(&[&str], &str); 15] = [
+    let table: [(&[&str], &str); 17] = [
         (&[], "<CHANNEL>"),
         (&["a/b"], "'a/b'"),
         (&["c", "--qualities", ""], "--qualities"),
