@@ -3,6 +3,7 @@
 
 mod leftovers;
 mod listing;
+mod notes;
 mod writer;
 
 use std::collections::HashSet;

@@ -60,6 +60,15 @@ impl FetchError {
     }
 }
 
+/// A playlist as it was read, and as it came.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// What it says.
+    pub playlist: Playlist,
+    /// To the byte.
+    pub text: Bytes,
+}
+
 /// Fetches a playlist. `purpose` names the request in the metrics. Later attempts go over
 /// connections of their own.
 ///
@@ -70,7 +79,7 @@ pub async fn playlist(
     purpose: &str,
     url: &Url,
     hedge: Hedge,
-) -> Result<Playlist, FetchError> {
+) -> Result<Fetched, FetchError> {
     playlist_with(client, purpose, url, hedge, &[]).await
 }
 
@@ -81,7 +90,7 @@ pub(crate) async fn playlist_with(
     url: &Url,
     hedge: Hedge,
     headers: &[(HeaderName, &str)],
-) -> Result<Playlist, FetchError> {
+) -> Result<Fetched, FetchError> {
     let attempt = async |n: usize| {
         let mut request = match n {
             0 => client.get(url),
@@ -94,10 +103,16 @@ pub(crate) async fn playlist_with(
         // Relative URIs are relative to where we ended up (RFC 8216 §4.1).
         let base = response.url().clone();
         let body = http::read_all(response, "playlist", MAX_PLAYLIST).await?;
-        playlist::read(&body, &base).map_err(|source| FetchError::Playlist {
-            url: http::shown(&base),
-            source,
-        })
+        match playlist::read(&body, &base) {
+            Ok(playlist) => Ok(Fetched {
+                playlist,
+                text: body,
+            }),
+            Err(source) => Err(FetchError::Playlist {
+                url: http::shown(&base),
+                source,
+            }),
+        }
     };
     hedge.run(attempt).await.map_err(|error| match error {
         HedgeError::Failed(error) => error,

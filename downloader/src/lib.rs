@@ -6,6 +6,7 @@
 //! `manager` keeps a channel's workers. See docs/ARCHITECTURE.md.
 
 pub mod channel;
+mod debug;
 mod decrypt;
 pub mod fetch;
 pub mod getter;
@@ -62,6 +63,11 @@ pub struct Options {
     /// The port of the page of metrics (0: any free one)
     #[arg(long, default_value_t = 8001, value_name = "PORT")]
     pub metrics_port: u16,
+
+    /// Keep the last N playlists beside each segment that they led to, under playlist-debug/
+    /// in the base directory (0: none)
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub playlist_debug: u8,
 
     /// A file with an OAuth token for Twitch; read again whenever it is used
     #[arg(long, value_name = "FILE")]
@@ -132,6 +138,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
             client: client.clone(),
             store: store.clone(),
             timing,
+            playlist_debug: usize::from(options.playlist_debug),
         };
         tasks.spawn(manager.run(shutdown.clone()));
     }

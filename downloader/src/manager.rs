@@ -37,6 +37,8 @@ pub struct Manager {
     pub store: Store,
     /// Intervals and timeouts.
     pub timing: Timing,
+    /// So many playlists are kept beside each segment that they led to (0: none).
+    pub playlist_debug: usize,
 }
 
 /// A worker that polls.
@@ -242,6 +244,7 @@ impl Run {
                 manager.channel.clone(),
                 source.quality.clone(),
                 manager.timing,
+                manager.playlist_debug,
             )),
             live: Vec::new(),
             generation: 0,

@@ -22,8 +22,12 @@ pub struct Rendition {
     pub client: HttpClient,
     /// Intervals and timeouts.
     pub timing: Timing,
+    /// Where everything goes.
+    pub store: Store,
     /// For segments.
     pub getter: Arc<Getter>,
+    /// So many playlists are kept beside each segment that they led to.
+    pub playlist_debug: usize,
     seen: Mutex<Seen>,
 }
 
@@ -43,6 +47,7 @@ impl Rendition {
         channel: Channel,
         quality: Quality,
         timing: Timing,
+        playlist_debug: usize,
     ) -> Rendition {
         let getter = Getter::new(
             client.clone(),
@@ -56,7 +61,9 @@ impl Rendition {
             quality,
             client,
             timing,
+            store: store.clone(),
             getter: Arc::new(getter),
+            playlist_debug,
             seen: Mutex::default(),
         }
     }

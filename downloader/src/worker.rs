@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::debug::{self, Playlists};
 use crate::fetch::{self, FetchError};
 use crate::getter::Stops;
 use crate::metrics::{METRICS, labels};
@@ -64,14 +66,25 @@ pub struct Worker {
     pub max_getters: usize,
 }
 
-type Poll = Pin<Box<dyn Future<Output = Result<MediaPlaylist, FetchError>> + Send>>;
+/// A list, and as it came.
+type Polled = Result<(MediaPlaylist, Bytes), FetchError>;
+
+type Poll = Pin<Box<dyn Future<Output = Polled> + Send>>;
+
+/// A segment that waits for its getter.
+struct Queued {
+    wanted: Wanted,
+    doubtful: bool,
+    /// What is to be kept beside it.
+    playlists: Vec<(DateTime<Utc>, Bytes)>,
+}
 
 /// A worker at work.
 struct Run {
     worker: Worker,
     timeline: Timeline,
-    /// What is to be recorded, oldest first, and whether it is doubtful.
-    queue: VecDeque<(Wanted, bool)>,
+    /// What is to be recorded, oldest first.
+    queue: VecDeque<Queued>,
     getters: JoinSet<()>,
     stops: Stops,
     /// True until it polls no more.
@@ -88,6 +101,7 @@ struct Run {
     has_show: bool,
     doubtful: bool,
     warned_of_clock: bool,
+    playlists: Playlists,
     /// Of the list before: what is wrong with every list is told once.
     problems: Problems,
 }
@@ -123,6 +137,7 @@ impl Worker {
             has_show: false,
             doubtful: false,
             warned_of_clock: false,
+            playlists: Playlists::default(),
             problems: Problems::default(),
         };
         run.run().await;
@@ -155,7 +170,11 @@ impl Run {
                 outcome = poll_of(&mut self.poll), if self.poll.is_some() => {
                     self.poll = None;
                     match outcome {
-                        Ok(list) => self.take(&list),
+                        Ok((list, text)) => {
+                            let wanted = self.worker.rendition.playlist_debug;
+                            self.playlists.keep(wanted, text);
+                            self.take(&list);
+                        }
                         Err(error) => self.fail(&error),
                     }
                 }
@@ -179,8 +198,8 @@ impl Run {
         self.poll = Some(Box::pin(async move {
             let hedge = timing.hedge_for(timing.poll_hedge, rendition.window());
             let fetched = fetch::playlist(&rendition.client, "media_playlist", &url, hedge).await?;
-            match fetched {
-                Playlist::Media(list) => Ok(list),
+            match fetched.playlist {
+                Playlist::Media(list) => Ok((list, fetched.text)),
                 Playlist::Master(_) => Err(FetchError::Playlist {
                     url: common::http::shown(&url),
                     source: crate::playlist::PlaylistError::Master,
@@ -216,9 +235,14 @@ impl Run {
             let labels = labels(channel, quality);
             METRICS.behind.with_label_values(&labels).set(behind);
         }
+        let playlists = &self.playlists;
         let doubtful = self.doubtful;
         self.queue
-            .extend(news.wanted.into_iter().map(|wanted| (wanted, doubtful)));
+            .extend(news.wanted.into_iter().map(|wanted| Queued {
+                wanted,
+                doubtful,
+                playlists: playlists.all(),
+            }));
         if news.has_show && !std::mem::replace(&mut self.has_show, true) {
             self.report(Event::Works);
         }
@@ -312,12 +336,18 @@ impl Run {
     /// Starts as many getters as may run, oldest segment first: it goes first at the origin.
     fn start_getters(&mut self) {
         while self.getters.len() < self.worker.max_getters
-            && let Some((wanted, doubtful)) = self.queue.pop_front()
+            && let Some(queued) = self.queue.pop_front()
         {
-            let getter = Arc::clone(&self.worker.rendition.getter);
+            let rendition = Arc::clone(&self.worker.rendition);
             let stops = self.stops.clone();
             self.getters.spawn(async move {
-                getter.get(&wanted, doubtful, &stops).await;
+                let Queued {
+                    wanted,
+                    doubtful,
+                    playlists,
+                } = queued;
+                let getting = rendition.getter.get(&wanted, doubtful, &stops);
+                tokio::join!(getting, debug::write(&rendition, &wanted, playlists));
             });
         }
     }
@@ -334,7 +364,7 @@ impl Run {
 }
 
 /// The outcome of a poll that is under way; never, if there is none.
-async fn poll_of(poll: &mut Option<Poll>) -> Result<MediaPlaylist, FetchError> {
+async fn poll_of(poll: &mut Option<Poll>) -> Polled {
     match poll {
         Some(poll) => poll.await,
         None => std::future::pending().await,

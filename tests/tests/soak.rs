@@ -92,6 +92,7 @@ async fn run(seed: u64, client: HttpClient) -> Vec<String> {
         client,
         store: Store::new(node.base_dir()),
         timing: Timing::default().scaled(SCALE),
+        playlist_debug: 0,
     };
     let shutdown = CancellationToken::new();
     let recording = tokio::spawn(manager.run(shutdown.clone()));

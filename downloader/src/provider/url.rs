@@ -39,7 +39,8 @@ impl UrlProvider {
         if wanted.is_empty() {
             return Err(ProviderError::Qualities(there));
         }
-        let sources = match fetch::playlist(client, "find_playlist", &self.url, hedge).await? {
+        let fetched = fetch::playlist(client, "find_playlist", &self.url, hedge).await?;
+        let sources = match fetched.playlist {
             // The worker asks for it again: that costs one request and keeps redirects fresh.
             Playlist::Media(_) => sources(vec![self.url.clone()], &[]),
             Playlist::Master(master) => choose(&master),

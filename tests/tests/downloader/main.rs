@@ -5,8 +5,10 @@
     reason = "clippy allows it in tests, but not in what they share"
 )]
 
+mod disk;
 mod faults;
 mod handover;
+mod playlists;
 mod recording;
 mod stop;
 mod twitch;

@@ -1,0 +1,349 @@
+//! Playlists as they are in the field: keys, sound of its own, low latency, a day in one list,
+//! and what is too large to be believed.
+
+use std::time::Duration;
+
+use aes::Aes128;
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeEncrypt, KeyIvInit};
+use bytes::Bytes;
+use tests::content::ts_bytes;
+use tests::origin::{
+    Fault, Hold, LiveOptions, LiveStream, Log, MasterPlaylist, Matching, NewSegment, Published,
+    Rule, Variant,
+};
+
+use super::{FAST, SOON, Scene};
+
+const LABELS: [(&str, &str); 2] = [("channel", "test"), ("quality", "source")];
+
+fn encrypt(plain: &[u8], key: [u8; 16], iv: u128) -> Bytes {
+    let cipher = cbc::Encryptor::<Aes128>::new(&key.into(), &iv.to_be_bytes().into());
+    let mut buffer = plain.to_vec();
+    buffer.resize(plain.len() + 16, 0);
+    let length = cipher
+        .encrypt_padded::<Pkcs7>(&mut buffer, plain.len())
+        .unwrap()
+        .len();
+    buffer.truncate(length);
+    buffer.into()
+}
+
+/// Pushes a segment in ciphertext; what is to be recorded is the plaintext.
+fn push_encrypted(scene: &mut Scene, tag: &str, key: [u8; 16], iv: Option<u128>) -> Published {
+    let sequence = scene.stream.listed().count() as u128;
+    let plain = ts_bytes(500 + sequence as u64, 10_000 + sequence as usize);
+    let cipher = encrypt(&plain, key, iv.unwrap_or(sequence));
+    let cipher = NewSegment::new("2.000", cipher).tag(tag);
+    let mut segment = scene.stream.push_segment(cipher);
+    segment.content = plain;
+    segment
+}
+
+#[tokio::test]
+async fn aes_128_is_stored_decrypted_with_explicit_and_implied_iv_and_rotation() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let keys = [*b"0123456789abcdef", *b"fedcba9876543210"];
+    for (n, key) in keys.iter().enumerate() {
+        scene.origin.put(
+            &format!("/live/key{n}"),
+            key.to_vec(),
+            "application/octet-stream",
+        );
+    }
+    let mut all = Vec::new();
+    let tag = "#EXT-X-KEY:METHOD=AES-128,URI=\"key0\",IV=0x0000000000000000000000000000ABCD";
+    all.push(push_encrypted(&mut scene, tag, keys[0], Some(0xABCD)));
+    let tag = "#EXT-X-KEY:METHOD=AES-128,URI=\"key1\"";
+    for _ in 0..3 {
+        all.push(push_encrypted(&mut scene, tag, keys[1], None));
+    }
+    let plain = NewSegment::new("2.000", ts_bytes(999, 5000)).tag("#EXT-X-KEY:METHOD=NONE");
+    all.push(scene.stream.push_segment(plain));
+    // Cut inside: what can be decrypted is kept, and the whole comes after it.
+    scene
+        .origin
+        .next(1, all[1].path.as_str(), Fault::cut_after(5000));
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+    assert_eq!(scene.origin.count("/live/key1"), 1, "a key is fetched once");
+    assert_eq!(scene.of_type("partial").len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_decrypted_is_lost_with_a_reason_and_never_stored() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let tag =
+        "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"";
+    let secret = NewSegment::new("2.000", ts_bytes(1, 5000)).tag(tag);
+    scene.stream.push_segment(secret);
+    let plain = NewSegment::new("2.000", ts_bytes(2, 5000)).tag("#EXT-X-KEY:METHOD=NONE");
+    let plain = scene.stream.push_segment(plain);
+    let downloader = scene.record().await;
+    scene.expect(&[plain]).await;
+    downloader.wait_for_log("SAMPLE-AES", SOON).await;
+    let lost = downloader
+        .metrics()
+        .await
+        .sum("segments_lost_total", &[("reason", "encrypted")]);
+    assert_eq!(lost, 1.0);
+}
+
+#[tokio::test]
+async fn sound_of_its_own_is_recorded_too() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut sound = LiveStream::new(&scene.origin, "sound", LiveOptions::default());
+    let master = MasterPlaylist::new()
+        .audio("a", "English", Some("/sound/playlist.m3u8"))
+        .variant(Variant {
+            name: None,
+            group: None,
+            uri: scene.stream.path(),
+            bandwidth: 1000,
+            resolution: None,
+            audio: Some("a".to_owned()),
+        });
+    scene.origin.put_playlist("/master.m3u8", master.render());
+    let video = scene.push(3);
+    let heard: Vec<_> = (0..3).map(|n| sound.push(500 + n).file()).collect();
+    let channel = format!("test:url:{}", scene.origin.url("/master.m3u8"));
+    let _downloader = scene.node.start_downloader(&channel, FAST).await;
+    scene.expect(&video).await;
+    tests::eventually(SOON, "the sound", async || {
+        let files: Vec<_> = scene
+            .node
+            .files("test", "source-audio-English")
+            .into_keys()
+            .collect();
+        (files == heard).then_some(()).ok_or(format!("{files:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn low_latency_lists_are_recorded_by_whole_segments() {
+    let mut scene = Scene::new(LiveOptions {
+        version: 9,
+        head_tags: vec![
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0,CAN-SKIP-UNTIL=24.0"
+                .to_owned(),
+            "#EXT-X-PART-INF:PART-TARGET=0.33".to_owned(),
+        ],
+        foot_tags: vec![
+            "#EXT-X-PART:DURATION=0.33,URI=\"part0.mp4\",INDEPENDENT=YES".to_owned(),
+            "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"part1.mp4\"".to_owned(),
+        ],
+        ..LiveOptions::default()
+    })
+    .await;
+    let mut all = scene.push(3);
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+    all.extend(scene.push(3));
+    scene.expect(&all).await;
+    let log = scene.origin.log();
+    let odd = log.iter().find(|e| {
+        e.request.path.contains("part") || e.request.query().is_some_and(|q| q.contains("_HLS"))
+    });
+    assert!(odd.is_none(), "{odd:?}");
+    assert!(all.iter().all(|segment| log.count(&segment.path) == 1));
+}
+
+#[tokio::test]
+async fn a_day_in_one_list() {
+    let mut scene = Scene::new(LiveOptions {
+        window: 43_200,
+        ..LiveOptions::default()
+    })
+    .await;
+    // A list of a day, of which the origin still has the last few: all others are lost, one by
+    // one and with a reason, and hold nothing up.
+    let day = 43_000;
+    let list = |first: u64, count: u64| {
+        let mut text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n\
+            #EXT-X-PROGRAM-DATE-TIME:2024-11-08T00:00:00.000Z\n"
+        );
+        for n in first..first + count {
+            text.push_str(&format!("#EXTINF:2.000,\n/day/{n}.ts\n"));
+        }
+        text
+    };
+    scene.origin.put_playlist("/day.m3u8", list(0, day));
+    let last = ts_bytes(7, 5000);
+    scene
+        .origin
+        .put(&format!("/day/{}.ts", day - 1), last.clone(), "video/mp2t");
+    let channel = format!("test:url:{}", scene.origin.url("/day.m3u8"));
+    let downloader = scene
+        .node
+        .start_downloader(
+            &channel,
+            &["--log", "info,downloader=error", FAST[0], FAST[1]],
+        )
+        .await;
+    let hash = tests::content::sha256_base64(&last);
+    tests::eventually(
+        Duration::from_secs(120),
+        "the last segment of the day",
+        async || {
+            let full = scene.full();
+            full.iter()
+                .any(|name| name.contains(&hash))
+                .then_some(())
+                .ok_or(format!("{full:?}"))
+        },
+    )
+    .await;
+    let lost = downloader
+        .metrics()
+        .await
+        .sum("segments_lost_total", &[("reason", "404")]);
+    assert_eq!(lost, (day - 1) as f64);
+    scene.push(1);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_with_a_clear_error() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    scene.push(1);
+    // A playlist without an end.
+    let endless = scene
+        .origin
+        .always(scene.stream.path(), Fault::endless(200 << 20));
+    // In real time: its 64 MiB take a moment.
+    let channel = format!("test:url:{}", scene.stream.url());
+    let downloader = scene.node.start_downloader(&channel, &[]).await;
+    let line = downloader
+        .wait_for_log("allowed for a playlist", Duration::from_secs(60))
+        .await;
+    assert!(line.contains("67108864"), "{line}");
+    scene.origin.remove_rule(endless);
+    drop(downloader);
+
+    // An init section and a key.
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    scene.stream.set_init(ts_bytes(1, 1000));
+    let first = scene.stream.push(1000);
+    scene
+        .origin
+        .put("/live/key", vec![0; 17], "application/octet-stream");
+    let tag = "#EXT-X-KEY:METHOD=AES-128,URI=\"key\"";
+    scene
+        .stream
+        .push_segment(NewSegment::new("2.000", ts_bytes(3, 1600)).tag(tag));
+    scene
+        .origin
+        .always("/live/init0.mp4", Fault::endless(64 << 20));
+    let mut arguments = FAST.to_vec();
+    arguments.extend(["--log", "debug"]);
+    let channel = format!("test:url:{}", scene.stream.url());
+    let downloader = scene.node.start_downloader(&channel, &arguments).await;
+    downloader
+        .wait_for_log("allowed for a init section", SOON)
+        .await;
+    scene.origin.clear_rules();
+    downloader.wait_for_log("allowed for a key", SOON).await;
+    scene.expect(&[first]).await;
+}
+
+/// An origin that lists 8 s only and stalls one request in twenty for 7 s, resets, cuts short or
+/// answers 500 to others, costs nothing.
+#[tokio::test]
+async fn a_short_window_at_a_bad_origin_costs_nothing() {
+    let mut scene = Scene::new(LiveOptions {
+        window: 4,
+        keep: 6,
+        ..LiveOptions::default()
+    })
+    .await;
+    let mut number = 0_u32;
+    scene
+        .origin
+        .add_rule(Rule::choosing(Matching::Any, move |_| {
+            number += 1;
+            Some(match number % 20 {
+                // In fast time 7 s are 0.7 s.
+                3 => Fault::stall_head(Hold::For(Duration::from_millis(700))),
+                8 => Fault::reset(),
+                13 => Fault::cut_after(300),
+                18 => Fault::status(500),
+                _ => return None,
+            })
+        }));
+    let mut all = scene.push(1);
+    let downloader = scene.record().await;
+    let seen = |log: &Log| log.count("/live/0.ts") > 0;
+    scene.origin.wait_for(SOON, seen).await.unwrap();
+    // A segment every 2 s, in fast time.
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..120 {
+        ticks.tick().await;
+        all.extend(scene.push(1));
+    }
+    scene.expect(&all).await;
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("segments_missed_total", &LABELS), 0.0);
+    assert_eq!(metrics.sum("segments_lost_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn playlists_are_kept_beside_the_segments_they_led_to() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    let mut arguments = FAST.to_vec();
+    arguments.extend(["--playlist-debug", "3"]);
+    let channel = format!("test:url:{}", scene.stream.url());
+    let _downloader = scene.node.start_downloader(&channel, &arguments).await;
+    scene.expect(&all).await;
+    let polls = scene.origin.count(&scene.stream.path());
+    let more = |log: &Log| log.count("/live/playlist.m3u8") > polls + 3;
+    scene.origin.wait_for(SOON, more).await.unwrap();
+    all.extend(scene.push(1));
+    scene.expect(&all).await;
+    let hour = scene
+        .node
+        .base_dir()
+        .join("playlist-debug/test/source/2024-11-08T22");
+    let stem = all[2].start.format("%M:%S%.6f-2.0.").to_string();
+    let text = scene.stream.render();
+    tests::eventually(SOON, "three playlists", async || {
+        let entries = std::fs::read_dir(&hour).map_err(|error| error.to_string())?;
+        let mut names: Vec<_> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.retain(|name| name.starts_with(&stem));
+        names.sort();
+        let newest = names
+            .last()
+            .map(|name| std::fs::read_to_string(hour.join(name)).unwrap());
+        let good = names.len() == 3 && newest.as_deref() == Some(text.as_str());
+        good.then_some(()).ok_or(format!("{names:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_tell_how_far_behind_and_how_many_run() {
+    let start = chrono::Utc::now() - chrono::TimeDelta::seconds(20);
+    let mut scene = Scene::new(LiveOptions {
+        start,
+        ..LiveOptions::default()
+    })
+    .await;
+    let all = scene.push(3);
+    let held = Fault::stall_head(Hold::Forever);
+    scene.origin.always(all[1].path.as_str(), held);
+    let downloader = scene.record().await;
+    tests::eventually(SOON, "the gauges", async || {
+        let metrics = downloader.metrics().await;
+        let behind = metrics.sum("seconds_behind_live", &LABELS);
+        let running = metrics.sum("getters_running", &LABELS);
+        let generation = metrics.sum("worker_generation", &LABELS);
+        // The newest of three segments of 2 s ends 14 s before now.
+        let good = (14.0..60.0).contains(&behind) && running == 1.0 && generation == 1.0;
+        good.then_some(())
+            .ok_or(format!("{behind} {running} {generation}"))
+    })
+    .await;
+}
