@@ -1,62 +1,68 @@
-//! The HTTP server of the services: bounded in connections, in the time that a head may take
-//! and in the time that a stop may take, with the metrics of SPEC §8.
+//! The HTTP server of the services: bounded in connections, in the size and time of a head, in
+//! the time that a client may take nothing and that a stop may take, with the metrics of
+//! SPEC §8.
+
+mod connection;
+mod files;
+mod measure;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{self, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
-use axum::extract::{MatchedPath, Request};
+use axum::body::Body;
+use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use prometheus::{HistogramVec, IntGaugeVec};
-use tokio::net::TcpListener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use prometheus::{IntCounter, IntGauge};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
-use crate::http::InProgress;
-use crate::metrics::{self, LATENCY_BUCKETS};
+use self::connection::Connection;
+use crate::metrics;
 
-/// A client that has not sent its request's head by then is dropped.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+pub use self::files::FileSender;
+pub use self::measure::with_metrics;
 
 /// The longest head: hyper's default of 400 KiB is for browsers full of cookies.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Connections at once; further ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 16 * 1024;
-
 /// When no file descriptor is left, accepting more has to wait for others to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-static LATENCY: LazyLock<HistogramVec> = LazyLock::new(|| {
-    metrics::histogram(
-        "http_request_latency_all",
-        "Seconds until the response's body was sent, by route",
-        &["endpoint", "method", "status"],
-        &LATENCY_BUCKETS,
-    )
+/// What a client is told for whom there is no place.
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\nretry-after: 2\r\n\
+    access-control-allow-origin: *\r\nconnection: close\r\n\r\ntoo many connections\n";
+
+/// So many clients are told so at once; others find their connection closed.
+const MAX_REFUSALS: usize = 64;
+
+/// So long they may take to hear it.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+static CONNECTIONS: LazyLock<IntGauge> = LazyLock::new(|| {
+    let gauge = metrics::gauge("http_connections", "Open connections of clients", &[]);
+    gauge.with_label_values(&[] as &[&str])
 });
 
-static CONCURRENCY: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    metrics::gauge(
-        "http_request_concurrency_all",
-        "Requests that are being answered",
-        &["endpoint", "method"],
-    )
+static REFUSED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Connections for which there was no place";
+    metrics::counter("http_connections_refused", help, &[]).with_label_values(&[] as &[&str])
 });
 
 /// The port cannot be listened on.
@@ -92,102 +98,42 @@ pub async fn metrics_page() -> Response {
     (headers, metrics::page()).into_response()
 }
 
-/// Counts and times every request of a router's routes.
-pub fn with_metrics(router: Router) -> Router {
-    router.layer(from_fn(measure))
+/// What a server puts up with.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once; one more is answered with 503 and closed.
+    pub connections: usize,
+    /// A client that has not sent its request's head by then is dropped; one that has asked
+    /// before, too: so long may a connection idle.
+    pub head_timeout: Duration,
+    /// A client that takes nothing of its answer for so long is dropped.
+    pub stall_timeout: Duration,
 }
 
-async fn measure(request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>();
-    let endpoint = matched.map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    // A method is free text: only those that we serve become labels.
-    let method = match method.as_str() {
-        method @ ("GET" | "HEAD" | "POST" | "OPTIONS") => method.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let concurrency = CONCURRENCY.with_label_values(&[&endpoint, &method]);
-    let mut exchange = Exchange {
-        start: Instant::now(),
-        endpoint,
-        method,
-        status: "error".to_owned(),
-        _in_progress: InProgress::new(concurrency),
-    };
-    let response = next.run(request).await;
-    exchange.status = response.status().as_u16().to_string();
-    response.map(|body| {
-        Body::new(Measured {
-            body,
-            _exchange: exchange,
-        })
-    })
-}
-
-/// A request that is being answered; measured when this is dropped.
-struct Exchange {
-    start: Instant,
-    endpoint: String,
-    method: String,
-    status: String,
-    _in_progress: InProgress,
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        LATENCY
-            .with_label_values(&[&self.endpoint, &self.method, &self.status])
-            .observe(self.start.elapsed().as_secs_f64());
-    }
-}
-
-/// A body that ends its exchange when it is sent or given up.
-struct Measured {
-    body: Body,
-    _exchange: Exchange,
-}
-
-impl HttpBody for Measured {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 1024,
+            head_timeout: Duration::from_secs(15),
+            stall_timeout: Duration::from_secs(60),
+        }
     }
 }
 
 /// Serves a router until `shutdown`; then takes no new connection and no new request, and ends
-/// when all answers are out or after `grace`.
+/// when all answers are out or after `grace`. HTTP/1.1, as proxies, players and peers speak it.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    limits: Limits,
     shutdown: CancellationToken,
     grace: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let service = TowerToHyperService::new(router);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD);
-    builder.http2().timer(TokioTimer::new());
     let accept = async {
+        let places = Arc::new(Semaphore::new(limits.connections));
+        let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         loop {
-            let place = Arc::clone(&places).acquire_owned().await;
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -196,17 +142,25 @@ pub async fn serve(
                     continue;
                 }
             };
-            // Heads and small answers go out at once.
-            let _ = stream.set_nodelay(true);
-            let connection = builder
-                .serve_connection(TokioIo::new(stream), service.clone())
-                .into_owned();
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                REFUSED.inc();
+                if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        refuse(stream).await;
+                        drop(turn);
+                    });
+                }
+                continue;
+            };
+            let connection = connection(stream, &router, &limits);
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
+                CONNECTIONS.inc();
                 // A client that hangs up or sends nonsense is its own concern.
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended early");
                 }
+                CONNECTIONS.dec();
                 drop(place);
             });
         }
@@ -219,4 +173,38 @@ pub async fn serve(
     if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(?grace, "gave up on requests that are still being answered");
     }
+}
+
+/// Answers a client's requests, one after the other.
+fn connection(
+    stream: TcpStream,
+    router: &Router,
+    limits: &Limits,
+) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static {
+    let connection = Connection::new(stream, limits.stall_timeout);
+    let (router, files) = (router.clone(), connection.files());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(files.clone());
+        router.clone().oneshot(request.map(Body::new))
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(connection), service)
+}
+
+/// Tells a client that there is no place for it. The answer is lost if the connection is closed
+/// while its request is still unread: that is read first, as far as it comes.
+async fn refuse(mut stream: TcpStream) {
+    let exchange = async {
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await?;
+        stream.write_all(NO_PLACE).await?;
+        stream.shutdown().await?;
+        while stream.read(&mut request).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Whatever becomes of it, it is over.
+    let _ = timeout(REFUSAL_TIMEOUT, exchange).await;
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::metrics::CountLogLines;
-use crate::serve::{self, BindError};
+use crate::serve::{self, BindError, Limits};
 
 /// Where the page of metrics may be asked for: Prometheus usually runs on another host or in
 /// another container.
@@ -106,6 +107,7 @@ where
         eprintln!("{name}: bad value for --log: {error}");
         return ExitCode::from(USAGE);
     }
+    raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -135,6 +137,25 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Lets the process have as many files and connections open as it may: the limit that it starts
+/// with is low for the sake of programs that could not handle more.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// How many files and connections the process may have open at once.
+#[must_use]
+pub fn max_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// Logs to standard error, one line an event, and counts what is logged.
@@ -191,6 +212,7 @@ pub async fn serve_metrics(
     Ok(tokio::spawn(serve::serve(
         listener,
         router,
+        Limits::default(),
         shutdown,
         METRICS_GRACE,
     )))

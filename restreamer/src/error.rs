@@ -10,6 +10,9 @@ use crate::index::IndexError;
 /// So many characters of a client's text are repeated to it.
 const MAX_SHOWN: usize = 100;
 
+/// Who is turned away because others are being served comes again after so many seconds.
+const BUSY_SECONDS: u64 = 2;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -25,6 +28,15 @@ pub enum ApiError {
     /// 405.
     #[error("this path takes no such method")]
     Method,
+    /// 429: too many of a kind of request that takes much work, in too short a time.
+    #[error("too many requests of this kind: come again in {retry_after} s")]
+    TooMany {
+        /// In seconds, when to come again.
+        retry_after: u64,
+    },
+    /// 503: what it takes is taken by others; the text says what.
+    #[error("{0}: come again")]
+    Busy(&'static str),
     /// 500: the disk failed us. The client learns what was tried, the log also why.
     #[error("cannot {action}")]
     Internal {
@@ -44,7 +56,23 @@ impl ApiError {
             ApiError::Hidden => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Something that there is only so much of, and all of it is in use.
+    pub(crate) fn busy(what: &'static str) -> ApiError {
+        ApiError::Busy(what)
+    }
+
+    /// In seconds, when it is worth while to come again.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            ApiError::TooMany { retry_after } => Some(*retry_after),
+            ApiError::Busy(_) => Some(BUSY_SECONDS),
+            _ => None,
         }
     }
 
@@ -99,7 +127,13 @@ impl IntoResponse for ApiError {
             (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
             (header::CACHE_CONTROL, "no-store"),
         ];
-        (self.status(), headers, format!("{self}\n")).into_response()
+        let mut response = (self.status(), headers, format!("{self}\n")).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

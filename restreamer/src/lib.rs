@@ -7,6 +7,7 @@ pub mod error;
 pub mod gzip;
 pub mod hls;
 pub mod index;
+mod limits;
 pub mod listing;
 mod params;
 mod paths;
@@ -18,17 +19,17 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
-use common::serve::{self, BindError};
-use common::service::CommonOptions;
+use common::serve::{self, BindError, Limits};
+use common::service::{self, CommonOptions};
 use common::store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::hls::HourLines;
 use crate::index::Index;
+use crate::limits::Family;
 use crate::listing::Listing;
-use crate::routes::segments::Buffers;
+use crate::routes::segments::{Buffers, OpenFiles};
 
 /// What is being answered when the service is told to stop has so long to go out: enough for a
 /// segment over a slow line, and less than what process managers wait before they kill.
@@ -37,6 +38,20 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Playlists that are worked out at once, for each core. Others wait their turn, so that a
 /// crowd of players never takes every blocking thread from those who ask for files.
 const PLAYLISTS_PER_CORE: usize = 4;
+
+/// Hours of long playlists that may be asked for in a second, by all clients together: a week
+/// sixty times, which is what one core writes to sockets.
+const LONG_HOURS_A_SECOND: f64 = 10_000.0;
+
+/// Walks through trees that may begin in a second: every peer asks once in minutes.
+const EXTRAS_A_SECOND: f64 = 20.0;
+
+/// The part of the files that the process may have open which are files on their way to clients;
+/// the others are the clients' connections.
+const FILES_SHARE: usize = 4;
+
+/// Open files that are neither: the log, the listener, directories being read.
+const OTHER_FILES: usize = 128;
 
 /// The part of the index's memory that is for listings: an hour's takes half as much as its
 /// playlist, and few peers ask for old ones.
@@ -65,6 +80,10 @@ pub struct Options {
     /// half a MiB)
     #[arg(long, default_value_t = 256, value_name = "MIB")]
     pub index_memory: usize,
+
+    /// How many connections to serve at once; further ones get 503
+    #[arg(long, default_value_t = 16_384, value_name = "COUNT")]
+    pub max_connections: usize,
 }
 
 /// What the routes share. Cheap to clone.
@@ -74,8 +93,30 @@ struct App {
     index: Index<HourLines>,
     listings: Index<Listing>,
     buffers: Arc<Buffers>,
-    /// One permit for each playlist that may be worked out now.
-    playlists: Arc<Semaphore>,
+    files: Arc<OpenFiles>,
+    families: Arc<Families>,
+}
+
+/// What takes work, each kind with its own limits: one never takes another's share.
+#[derive(Debug)]
+struct Families {
+    /// Playlists of up to 12 hours, which players poll. No rate: the work is next to nothing.
+    playlists: Family,
+    /// Longer playlists; a unit is an hour.
+    long_playlists: Family,
+    /// Walks through whole trees; a unit is one.
+    extras: Family,
+}
+
+impl Families {
+    fn new() -> Families {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Families {
+            playlists: Family::new("playlist", cores * PLAYLISTS_PER_CORE, 1024, None),
+            long_playlists: Family::new("long_playlist", cores, 64, Some(LONG_HOURS_A_SECOND)),
+            extras: Family::new("extras", 2, 16, Some(EXTRAS_A_SECOND)),
+        }
+    }
 }
 
 /// Listens where the options say and serves until `shutdown`.
@@ -90,7 +131,20 @@ pub async fn run(options: &Options, shutdown: CancellationToken) -> Result<(), B
 
 /// Serves on a listener until `shutdown`; then what is being answered has 20 s to go out.
 pub async fn run_on(listener: TcpListener, options: &Options, shutdown: CancellationToken) {
-    serve::serve(listener, router(options), shutdown, GRACE).await;
+    let open_files = service::max_open_files();
+    let room = (open_files - open_files / FILES_SHARE).saturating_sub(OTHER_FILES);
+    if room < options.max_connections {
+        tracing::warn!(
+            connections = room,
+            open_files,
+            "fewer connections than --max-connections: the process may not open so many files"
+        );
+    }
+    let limits = Limits {
+        connections: options.max_connections.min(room),
+        ..Limits::default()
+    };
+    serve::serve(listener, router(options), limits, shutdown, GRACE).await;
 }
 
 /// All routes, with metrics and open CORS.
@@ -102,12 +156,13 @@ pub fn router(options: &Options) -> Router {
     }
     let store = Store::new(base);
     let memory = options.index_memory.saturating_mul(MEBIBYTE);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let files = service::max_open_files() / FILES_SHARE;
     routes::router(App {
         index: Index::new(store.clone(), memory - memory / LISTINGS_SHARE),
         listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
         buffers: Arc::default(),
-        playlists: Arc::new(Semaphore::new(cores * PLAYLISTS_PER_CORE)),
+        files: Arc::new(OpenFiles::new(files)),
+        families: Arc::new(Families::new()),
     })
 }

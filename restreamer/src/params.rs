@@ -104,6 +104,14 @@ pub(crate) struct Bounds {
     pub(crate) end: Option<DateTime<Utc>>,
 }
 
+impl Bounds {
+    /// How many hours lie between them, if both are given.
+    pub(crate) fn hours(self) -> Option<i64> {
+        let (start, end) = (self.start?, self.end?);
+        Some((end - start).num_hours())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ mod conditions;
 mod encoding;
 mod extras;
 mod files;
+mod health;
+mod openapi;
 mod playlist;
 pub(crate) mod segments;
 
@@ -11,7 +13,7 @@ use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use common::serve;
 use tower_http::cors::{Any, CorsLayer};
 
@@ -25,20 +27,32 @@ use crate::paths::refuse_hidden;
 /// Below this length in bytes, an answer fits into one packet as it is.
 const COMPRESS_FROM: usize = 1400;
 
+/// Every path and what answers it; `openapi.json` describes them (a test compares both).
+fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/files", get(files::list)),
+        ("/files/", get(files::list)),
+        ("/files/{channel}", get(files::list)),
+        ("/files/{channel}/{quality}", get(files::list)),
+        ("/files/{channel}/{quality}/{hour}", get(files::list)),
+        ("/segments/{*path}", get(segments::file)),
+        ("/extras/{*directory}", get(extras::tree)),
+        ("/playlist/{channel}", get(playlist::master)),
+        ("/playlist/{channel}/{quality}", get(playlist::media)),
+        ("/health", get(health::health)),
+        ("/openapi.json", get(openapi::description)),
+        ("/metrics", get(serve::metrics_page)),
+        ("/metrics/restreamer", get(serve::metrics_page)),
+    ]
+}
+
 /// All routes, with metrics and open CORS.
 pub(crate) fn router(app: App) -> Router {
-    let router = Router::new()
-        .route("/files", get(files::list))
-        .route("/files/", get(files::list))
-        .route("/files/{channel}", get(files::list))
-        .route("/files/{channel}/{quality}", get(files::list))
-        .route("/files/{channel}/{quality}/{hour}", get(files::list))
-        .route("/segments/{*path}", get(segments::file))
-        .route("/extras/{*directory}", get(extras::tree))
-        .route("/playlist/{channel}", get(playlist::master))
-        .route("/playlist/{channel}/{quality}", get(playlist::media))
-        .route("/metrics/restreamer", get(serve::metrics_page))
-        .merge(serve::metrics_router())
+    let routes = routes().into_iter();
+    let router = routes
+        .fold(Router::new(), |router, (path, route)| {
+            router.route(path, route)
+        })
         .fallback(async || ApiError::NotFound("there is no such route".to_owned()))
         .method_not_allowed_fallback(async || ApiError::Method)
         .with_state(app)

@@ -18,8 +18,11 @@ pub(super) async fn tree(
     parts: Parts,
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let turn = app.families.extras.admit(1.0).await?;
     let directory = app.store.resolve(&parts.joined())?;
     blocking(move || {
+        // Goes with the work, not with a client that may hang up before.
+        let _turn = turn;
         let files = match app.store.tree(&directory) {
             // A path longer than any that could exist.
             Err(error) if error.kind() == ErrorKind::InvalidFilename => Vec::new(),

@@ -12,6 +12,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use common::names::{Channel, Quality};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::body::PiecesBody;
 use super::conditions::{self, Validators};
@@ -20,7 +21,7 @@ use crate::App;
 use crate::error::ApiError;
 use crate::hls;
 use crate::index::Rendition;
-use crate::params::Params;
+use crate::params::{Bounds, Params};
 use crate::paths::Parts;
 
 /// The end of a playlist's name in the path.
@@ -38,8 +39,11 @@ pub(super) async fn master(
     };
     let channel = Channel::new(stem(name.as_str())?)?;
     let bounds = Params::parse(query.as_deref()).bounds()?;
-    working(app, move |app| {
-        let variants = variants::variants(app, &channel, bounds)?;
+    let turn = app.families.playlists.admit(1.0).await?;
+    blocking(move || {
+        // Goes with the work, not with a client that may hang up before.
+        let _turn = turn;
+        let variants = variants::variants(&app, &channel, bounds)?;
         let query = query.as_deref().filter(|query| !query.is_empty());
         let text = hls::master_playlist(&channel, &variants, query);
         let validators = Validators::of_content(&text);
@@ -63,7 +67,10 @@ pub(super) async fn media(
         quality: Quality::new(stem(name.as_str())?)?,
     });
     let bounds = Params::parse(query.as_deref()).bounds()?;
-    working(app, move |app| {
+    let turn = admit(&app, bounds).await?;
+    blocking(move || {
+        // Goes with the work, not with a client that may hang up before.
+        let _turn = turn;
         let Rendition { channel, quality } = &*rendition;
         let directory = app.store.resolve(&format!("{channel}/{quality}"))?;
         if quality.is_chat() || !directory.is_dir() {
@@ -79,19 +86,16 @@ pub(super) async fn media(
     .await
 }
 
-/// Works out a playlist on a blocking thread, when its turn has come.
-async fn working<T: Send + 'static>(
-    app: App,
-    work: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let turn = Arc::clone(&app.playlists).acquire_owned().await;
-    let turn = turn.map_err(|error| ApiError::internal("wait", &error))?;
-    blocking(move || {
-        // Goes with the work, not with a client that may hang up before.
-        let _turn = turn;
-        work(&app)
-    })
-    .await
+/// Waits until a media playlist's turn has come.
+async fn admit(app: &App, bounds: Bounds) -> Result<OwnedSemaphorePermit, ApiError> {
+    match bounds.hours() {
+        Some(hours) if hours > range::MAX_UNBOUNDED.num_hours() => {
+            // A range of ten thousand years holds no more than a playlist may.
+            let units = hours.min(range::MAX_HOURS as i64) as f64;
+            app.families.long_playlists.admit(units).await
+        }
+        _ => app.families.playlists.admit(1.0).await,
+    }
 }
 
 /// The name of a playlist without its end.

@@ -5,19 +5,22 @@ mod buffers;
 mod content_type;
 mod open;
 mod ranges;
+mod shared;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::segment::SegmentPath;
+use common::serve::FileSender;
 
 pub(crate) use self::buffers::Buffers;
+pub(crate) use self::shared::OpenFiles;
 
 use self::body::{FileBody, Part};
-use self::open::Opened;
 use self::ranges::{Ranges, Span};
 use super::blocking;
 use super::conditions::{self, Validators};
@@ -54,13 +57,15 @@ impl Life {
 pub(super) async fn file(
     State(app): State<App>,
     parts: Parts,
+    sender: Option<Extension<FileSender>>,
     method: Method,
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let path = parts.joined();
     let life = Life::of(&path);
     let file = app.store.resolve(&path)?;
-    let opened = blocking(move || open::open(&file)).await?;
+    let files = Arc::clone(&app.files);
+    let opened = blocking(move || open::open(&files, &file)).await?;
     let opened =
         opened.ok_or_else(|| ApiError::NotFound(format!("there is no file {}", shown(&path))))?;
 
@@ -82,7 +87,21 @@ pub(super) async fn file(
     } else {
         Ranges::Whole
     };
-    Ok(send(opened, head, ranges, &method, &app.buffers))
+    let Some((status, parts)) = parts_of(ranges, opened.length, &mut head) else {
+        let text = format!(
+            "the file has {} bytes, none of them in the range\n",
+            opened.length
+        );
+        return Ok((StatusCode::RANGE_NOT_SATISFIABLE, head, text).into_response());
+    };
+    let length: u64 = parts.iter().map(Part::length).sum();
+    head.insert(header::CONTENT_LENGTH, length.into());
+    if method == Method::HEAD {
+        return Ok((status, head).into_response());
+    }
+    let sender = sender.map(|Extension(sender)| sender);
+    let body = FileBody::new(opened, parts, sender, Arc::clone(&app.buffers));
+    Ok((status, head, Body::new(body)).into_response())
 }
 
 /// What conditions are held against, also told to the client.
@@ -101,54 +120,40 @@ fn validators(life: Life, modified: Option<SystemTime>, head: &mut HeaderMap) ->
     validators
 }
 
-fn send(
-    opened: Opened,
-    mut head: HeaderMap,
-    ranges: Ranges,
-    method: &Method,
-    buffers: &Arc<Buffers>,
-) -> Response {
-    let length = opened.length;
+/// What to send of a file of this length, and what the head says of that; `None` if the ranges
+/// lie outside of it.
+fn parts_of(ranges: Ranges, length: u64, head: &mut HeaderMap) -> Option<(StatusCode, Vec<Part>)> {
     let mut tell = |name, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             head.insert(name, value);
         }
     };
-    let (status, parts) = match ranges {
+    match ranges {
         Ranges::Whole => {
             let whole = Span {
                 start: 0,
                 end: length,
             };
-            (StatusCode::OK, vec![Part::File(whole)])
+            Some((StatusCode::OK, vec![Part::File(whole)]))
         }
         Ranges::Unsatisfiable => {
             tell(header::CONTENT_RANGE, format!("bytes */{length}"));
             tell(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
             head.remove(header::CACHE_CONTROL);
-            let text = format!("the file has {length} bytes, none of them in the range\n");
-            return (StatusCode::RANGE_NOT_SATISFIABLE, head, text).into_response();
+            None
         }
         Ranges::One(span) => {
             tell(header::CONTENT_RANGE, span.content_range(length));
-            (StatusCode::PARTIAL_CONTENT, vec![Part::File(span)])
+            Some((StatusCode::PARTIAL_CONTENT, vec![Part::File(span)]))
         }
         Ranges::Many(spans) => {
             let inner = head.get(header::CONTENT_TYPE).cloned();
             let inner = inner.as_ref().and_then(|value| value.to_str().ok());
             let (outer, parts) = ranges::multipart(&spans, inner.unwrap_or_default(), length);
-            let outer = HeaderValue::try_from(outer);
-            if let Ok(outer) = outer {
+            if let Ok(outer) = HeaderValue::try_from(outer) {
                 head.insert(header::CONTENT_TYPE, outer);
             }
-            (StatusCode::PARTIAL_CONTENT, parts)
+            Some((StatusCode::PARTIAL_CONTENT, parts))
         }
-    };
-    let body_length: u64 = parts.iter().map(Part::length).sum();
-    head.insert(header::CONTENT_LENGTH, body_length.into());
-    if method == Method::HEAD {
-        return (status, head).into_response();
     }
-    let body = FileBody::new(opened.file, parts, Arc::clone(buffers));
-    (status, head, axum::body::Body::new(body)).into_response()
 }

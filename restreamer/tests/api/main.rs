@@ -3,6 +3,7 @@
 
 mod errors;
 mod files;
+mod health;
 mod playlists;
 mod segments;
 mod support;

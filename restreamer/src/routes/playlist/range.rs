@@ -9,7 +9,7 @@ use crate::params::Bounds;
 
 /// The longest range that is answered unless both bounds are given: nobody asks for a week by
 /// leaving something out (SPEC §4).
-const MAX_UNBOUNDED: TimeDelta = TimeDelta::hours(12);
+pub(super) const MAX_UNBOUNDED: TimeDelta = TimeDelta::hours(12);
 
 /// Ranges up to so many hours are looked up hour by hour; for longer ones it is cheaper to
 /// list which hours there are.
@@ -17,7 +17,7 @@ const MAX_LOOKED_UP: usize = 50;
 
 /// The most hours in one playlist: six weeks of video, and half a GiB of text. Who wants more
 /// asks for it in parts.
-const MAX_HOURS: usize = 1000;
+pub(super) const MAX_HOURS: usize = 1000;
 
 /// What a media playlist is made of.
 #[derive(Debug, PartialEq, Eq)]

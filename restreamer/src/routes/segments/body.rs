@@ -1,8 +1,9 @@
 //! A file's bytes on their way to a client: read a buffer at a time, when the client has taken
 //! the one before, so that a slow client holds one buffer and no thread.
 //!
-//! What the kernel has in memory already is read at once, without a detour over a blocking
-//! thread; the rest on such a thread.
+//! What the kernel has in memory already goes from there to the socket, where the connection
+//! can do that, or else is read at once, without a detour over a blocking thread; the rest is
+//! read on such a thread.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,12 +15,25 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::HttpBody;
 use bytes::Bytes;
+use common::serve::FileSender;
 use hyper::body::{Frame, SizeHint};
 use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::buffers::{Buffer, Buffers};
 use super::ranges::Span;
+use super::shared::SharedFile;
+
+/// From this length in bytes on, the kernel sends a file without a copy: for less, the copy
+/// costs no more than a call of the system.
+const SEND_FROM: u64 = 32 * 1024;
+
+/// So many bytes are sent by the kernel at a time.
+const SEND_AT_ONCE: u64 = 512 * 1024;
+
+/// The kernel reads files ahead in runs of about so many bytes: where one byte is in memory,
+/// those up to the next such run are.
+const RUN: usize = 128 * 1024;
 
 /// A part of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +57,9 @@ impl Part {
 /// A body that is read from a file as it is sent.
 #[derive(Debug)]
 pub(super) struct FileBody {
-    file: Arc<File>,
+    file: Arc<SharedFile>,
+    /// Where the connection can send files by itself.
+    sender: Option<FileSender>,
     /// What has not been read yet.
     parts: VecDeque<Part>,
     /// A read on a blocking thread, of the beginning of the first part.
@@ -53,9 +69,15 @@ pub(super) struct FileBody {
 
 impl FileBody {
     /// Sends these parts of a file, one after the other.
-    pub(super) fn new(file: File, parts: Vec<Part>, buffers: Arc<Buffers>) -> FileBody {
+    pub(super) fn new(
+        file: Arc<SharedFile>,
+        parts: Vec<Part>,
+        sender: Option<FileSender>,
+        buffers: Arc<Buffers>,
+    ) -> FileBody {
         FileBody {
-            file: Arc::new(file),
+            file,
+            sender,
             parts: parts.into_iter().filter(|part| part.length() > 0).collect(),
             reading: None,
             buffers,
@@ -89,13 +111,23 @@ impl HttpBody for FileBody {
                 Some(Part::File(span)) => span,
             };
             this.parts.push_front(Part::File(span));
+            if let Some(sender) = &this.sender
+                && span.length() >= SEND_FROM
+                && is_in_memory(this.file.file(), span)
+            {
+                let length = span.length().min(SEND_AT_ONCE);
+                let file = Arc::clone(this.file.file());
+                let placeholder = sender.order(file, span.start, length);
+                this.advance(placeholder.len());
+                return Poll::Ready(Some(Ok(Frame::data(placeholder))));
+            }
             let mut buffer = this.buffers.take(span.length());
-            if let Some(bytes) = read_if_in_memory(&this.file, &mut buffer, span) {
+            if let Some(bytes) = read_if_in_memory(this.file.file(), &mut buffer, span) {
                 this.advance(bytes);
                 let bytes = buffer.into_bytes(bytes);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let file = Arc::clone(&this.file);
+            let file = Arc::clone(this.file.file());
             let read = tokio::task::spawn_blocking(move || read(&file, buffer, span));
             this.reading = Some(read);
         }
@@ -120,6 +152,17 @@ impl HttpBody for FileBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.parts.iter().map(Part::length).sum())
     }
+}
+
+/// True iff the kernel has in memory what it would send next of a span, as good as certainly.
+fn is_in_memory(file: &File, span: Span) -> bool {
+    let last = span.end.min(span.start + SEND_AT_ONCE) - 1;
+    let mut probes = (span.start..last).step_by(RUN).chain([last]);
+    probes.all(|at| {
+        let mut byte = [0];
+        let mut room = [IoSliceMut::new(&mut byte)];
+        rustix::io::preadv2(file, &mut room, at, ReadWriteFlags::NOWAIT) == Ok(1)
+    })
 }
 
 /// Reads what the kernel has in memory of a span's beginning; `None` if that is nothing, or if

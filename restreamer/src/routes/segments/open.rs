@@ -4,59 +4,69 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
+use super::shared::{FIRST_BYTES, Identity, OpenFiles, SharedFile};
 use crate::error::ApiError;
 
-/// So much of a file tells what is in it.
-const FIRST_BYTES: usize = 12;
-
-/// An open file.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) file: File,
-    /// In bytes, when it was opened; no more is sent of a file that grows.
-    pub(super) length: u64,
-    /// When it last changed, if the file system knows.
-    pub(super) modified: Option<SystemTime>,
-    /// Its first bytes; zeros past its end.
-    pub(super) first_bytes: [u8; FIRST_BYTES],
-}
-
-/// Opens a file; `None` if there is none of that name, if it is not a regular file, or if a
-/// tombstone hides it (SPEC §2).
+/// Opens a file, or takes it from those who are being sent it; `None` if there is none of that
+/// name, if it is not a regular file, or if a tombstone hides it (SPEC §2).
 ///
 /// Symbolic links are followed: operators keep channels on other disks by them.
-pub(super) fn open(path: &Path) -> Result<Option<Opened>, ApiError> {
+///
+/// # Errors
+/// 503 if too many are open, 500 if the disk fails.
+pub(super) fn open(
+    files: &Arc<OpenFiles>,
+    path: &Path,
+) -> Result<Option<Arc<SharedFile>>, ApiError> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => return not_there(error),
+    };
+    if !metadata.is_file() || is_buried(path) {
+        return Ok(None);
+    }
+    if let Some(shared) = files.get(path, Identity::of(&metadata)) {
+        return Ok(Some(shared));
+    }
+    if files.is_full() {
+        return Err(ApiError::busy("too many files are being sent"));
+    }
     // A pipe without a writer would keep the thread for ever but for NONBLOCK.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
+        Err(Errno::MFILE | Errno::NFILE) => {
+            return Err(ApiError::busy("too many files are open"));
+        }
         Err(error) => return not_there(error.into()),
     };
     let error = |error: io::Error| ApiError::internal("read the file", &error);
     let metadata = file.metadata().map_err(error)?;
-    if !metadata.is_file() || is_buried(path) {
+    if !metadata.is_file() {
         return Ok(None);
     }
-    let mut first_bytes = [0; FIRST_BYTES];
+    let first_bytes = first_bytes(&file).map_err(error)?;
+    Ok(Some(files.add(path, file, &metadata, first_bytes)))
+}
+
+/// The first bytes of a file; zeros past its end.
+fn first_bytes(file: &File) -> io::Result<[u8; FIRST_BYTES]> {
+    let mut bytes = [0; FIRST_BYTES];
     let mut filled = 0;
     while filled < FIRST_BYTES {
-        match file.read_at(&mut first_bytes[filled..], filled as u64) {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
             Ok(0) => break,
-            Ok(bytes) => filled += bytes,
-            Err(interrupted) if interrupted.kind() == ErrorKind::Interrupted => {}
-            Err(source) => return Err(error(source)),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(Some(Opened {
-        length: metadata.len(),
-        modified: metadata.modified().ok(),
-        file,
-        first_bytes,
-    }))
+    Ok(bytes)
 }
 
 /// True iff a tombstone says to treat the file as though it did not exist.
@@ -66,11 +76,11 @@ fn is_buried(path: &Path) -> bool {
 }
 
 /// Tells a path that leads nowhere from a disk that fails.
-fn not_there(error: io::Error) -> Result<Option<Opened>, ApiError> {
+fn not_there<T>(error: io::Error) -> Result<Option<T>, ApiError> {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => Ok(None),
         // A socket or a device without a driver.
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => Ok(None),
+        _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(None),
         _ => Err(ApiError::internal("open the file", &error)),
     }
 }

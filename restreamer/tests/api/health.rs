@@ -1,0 +1,77 @@
+//! `/health` and `/openapi.json`.
+
+use axum::http::StatusCode;
+
+use crate::support::{Api, name};
+
+#[tokio::test]
+async fn a_healthy_node_says_what_it_has() {
+    let hour = "2026-01-02T03";
+    let api = Api::new(&[
+        &format!("c/source/{hour}/{}", name("00:00.000000-2.0-full")),
+        &format!("c/source/{hour}/{}", name("00:02.500000-2.0-suspect")),
+        &format!(
+            "c/source/{hour}/{}",
+            "00:04.000000-2.0-temp-0c5d81c6-79a5-4d6b-8df4-3a8a8e5b5e0f.ts"
+        ),
+        // Just begun.
+        "c/source/2026-01-02T04/",
+        "c/empty/",
+        "c/chat/2026-01-02T03/00:00.000000-abc.json",
+    ]);
+    let answer = api.get("/health").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let health: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(health["base_directory_readable"], true);
+    assert!(health["free_disk_bytes"].as_u64().unwrap() > 0);
+    let newest = serde_json::json!([
+        {"channel": "c", "quality": "source", "start": "2026-01-02T03:00:02.500000Z"},
+    ]);
+    assert_eq!(health["newest_segments"], newest);
+}
+
+#[tokio::test]
+async fn a_node_without_its_base_directory_is_not_healthy_until_it_is_back() {
+    let api = Api::new(&[]);
+    assert_eq!(api.get("/health").await.status, StatusCode::OK);
+    std::fs::remove_dir(api.path("")).unwrap();
+    let answer = api.get("/health").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let health: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(health["base_directory_readable"], false);
+    std::fs::create_dir(api.path("")).unwrap();
+    assert_eq!(api.get("/health").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_the_description_gives_as_examples_is_answered() {
+    let api = Api::new(&[&format!(
+        "desertbus/source/2026-11-14T18/{}",
+        name("00:00.000000-2.0-full")
+    )]);
+    let description: serde_json::Value =
+        serde_json::from_slice(&api.get("/openapi.json").await.body).unwrap();
+    let paths = description["paths"].as_object().unwrap();
+    for path in paths.keys() {
+        let path = path
+            .replace(
+                "/playlist/{channel}/{quality}",
+                "/playlist/{channel}/source.m3u8",
+            )
+            .replace("{path}", "{channel}/source/{hour}/{name}")
+            .replace("{directory}", "{channel}")
+            .replace("/playlist/{channel}/", "/playlist/desertbus/")
+            .replace("/playlist/{channel}", "/playlist/desertbus.m3u8")
+            .replace("{channel}", "desertbus")
+            .replace("{quality}", "source")
+            .replace("{hour}", "2026-11-14T18")
+            .replace("{name}", &name("00:00.000000-2.0-full"));
+        for method in ["GET", "HEAD"] {
+            let answer = api.request(method, &path, &[]).await;
+            assert_eq!(answer.status, StatusCode::OK, "{method} {path}");
+            assert_eq!(answer.body.is_empty(), method == "HEAD");
+        }
+    }
+}
