@@ -17,10 +17,10 @@ test: ## all tests, on real processes and real video
 	$(CARGO) build --workspace --bins
 	TESTS_SKIP_BUILD=1 $(CARGO) test --workspace
 
-bench: ## our figures beside others' for the same work (docs/PERFORMANCE.md)
+bench: ## our figures beside others' for the same work (PART=day for one part; docs/PERFORMANCE.md)
 	@scripts/need cc=gcc ffmpeg=ffmpeg
 	$(CARGO) build --release --workspace --bins
-	target/release/bench
+	@PART="$(PART)" target/release/bench
 
 fmt: ## put the code into shape
 	$(CARGO) fmt

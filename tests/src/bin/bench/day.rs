@@ -1,5 +1,4 @@
-//! `make bench`: our figures beside others' for the same work, in one run on one machine. Quote
-//! the ratios: these machines are noisy. What each figure means is in docs/PERFORMANCE.md.
+//! A day of footage: names, selection, and playlists over HTTP.
 
 use std::fs;
 use std::hint::black_box;
@@ -12,6 +11,8 @@ use tests::content::{sha256_base64, ts_bytes};
 use tests::node::Node;
 use tests::playlist::Summary;
 
+use crate::report::{median, middle, ms, row, say};
+
 /// A day of segments of 2 s.
 const HOURS: usize = 24;
 const PER_HOUR: usize = 1800;
@@ -20,8 +21,8 @@ const RUNS: usize = 15;
 /// So many times what needs a new process is measured.
 const STARTS: usize = 5;
 
-#[tokio::main]
-async fn main() {
+/// Runs this part.
+pub(crate) async fn run() {
     let day = Day::new();
     say("names and selection, 24 h of 2 s segments (43,200):");
     names(&day);
@@ -185,42 +186,4 @@ async fn playlists(day: &Day) {
             );
         }
     }
-}
-
-/// One line: our figure, the other's, and how many times better ours is.
-fn row(what: &str, unit: &str, ours: f64, whose: &str, other: f64, more_is_better: bool) {
-    let ratio = if more_is_better {
-        ours / other
-    } else {
-        other / ours
-    };
-    say(&format!(
-        "  {what:<42} {ours:>9.2} {unit:<4} {whose}: {other:.2} {unit}, {ratio:.1} times better"
-    ));
-}
-
-fn median(runs: usize, mut work: impl FnMut()) -> Duration {
-    work();
-    let mut times: Vec<Duration> = (0..runs)
-        .map(|_| {
-            let begun = Instant::now();
-            work();
-            begun.elapsed()
-        })
-        .collect();
-    middle(&mut times)
-}
-
-fn middle(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-#[expect(clippy::print_stdout, reason = "the benchmark speaks to a person")]
-fn say(line: &str) {
-    println!("{line}");
 }
