@@ -20,6 +20,8 @@ test: ## all tests, on real processes and real video
 bench: ## our figures beside others' for the same work (PART=day for one part; docs/PERFORMANCE.md)
 	@scripts/need cc=gcc ffmpeg=ffmpeg
 	$(CARGO) build --release --workspace --bins
+	@test -x target/bench/streamlink/bin/streamlink || { python3 -m venv target/bench/streamlink && \
+	    target/bench/streamlink/bin/pip install --quiet streamlink==8.6.3; } || echo "streamlink is left out" >&2
 	@PART="$(PART)" target/release/bench
 
 fmt: ## put the code into shape

@@ -4,10 +4,11 @@
 //! `PART` in the environment runs one part alone.
 
 mod day;
+mod record;
 mod report;
 
 /// What there is to measure, in the order in which all of it runs.
-const PARTS: [&str; 1] = ["day"];
+const PARTS: [&str; 2] = ["day", "record"];
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
@@ -25,6 +26,7 @@ async fn main() -> std::process::ExitCode {
     {
         match *part {
             "day" => day::run().await,
+            "record" => record::run().await,
             other => eprintln!("bench: {other} is listed, but not there"),
         }
     }
