@@ -3,6 +3,7 @@
 //!
 //! No service knows another; what two of them need lives here. See docs/ARCHITECTURE.md.
 
+pub mod chat;
 pub mod dateutil;
 pub mod hedge;
 pub mod http;

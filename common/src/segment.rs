@@ -407,7 +407,7 @@ fn two_digits(text: &[u8], limit: u32) -> Option<u32> {
 }
 
 /// Reads `MM:SS[.f{0,6}]`: microseconds into the hour, and whether we would write it so.
-fn parse_time(text: &[u8]) -> Result<(u32, bool), SegmentNameError> {
+pub(crate) fn parse_time(text: &[u8]) -> Result<(u32, bool), SegmentNameError> {
     let error = SegmentNameError::Time;
     let (whole, fraction) = match text.len() {
         5 => (text, None),

@@ -1,9 +1,13 @@
 //! A base directory (SPEC §2): what is in it, where a file of it lies, and the one writer that
 //! gives a segment its final name. Blocking: call the listings from a blocking thread.
 
+mod deletion;
+mod file;
 mod leftovers;
 mod listing;
 mod notes;
+mod sink;
+mod tombstones;
 mod writer;
 
 use std::collections::HashSet;
@@ -13,6 +17,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use prometheus::IntCounterVec;
 
+pub use deletion::DeletedHour;
+pub use file::FileWriter;
 pub use leftovers::Leftovers;
 pub use listing::{HourListing, HourNames};
 pub use writer::{CommitError, Committed, SegmentWriter};
@@ -122,8 +128,8 @@ impl Store {
         Ok(file)
     }
 
-    /// Counts and logs an unknown file, once.
-    fn note_unknown(&self, file: PathBuf, channel: &str, quality: &str) {
+    /// Counts and logs an unknown file, once (SPEC §2).
+    pub fn note_unknown(&self, file: PathBuf, channel: &str, quality: &str) {
         // A poisoned set is still a set.
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         if unknown.len() >= MAX_REMEMBERED_UNKNOWN || unknown.contains(&file) {

@@ -7,12 +7,16 @@
 //! age tells.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use uuid::Uuid;
+
+use super::listing::for_each_name;
 use super::{Store, StoreError};
-use crate::names::Channel;
-use crate::segment::Segment;
+use crate::names::{Channel, PathPart};
+use crate::segment::{Hour, Segment};
 
 /// Nobody writes a segment for so long (SPEC §5: a getter gives up after 20 minutes).
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -33,7 +37,7 @@ pub struct Leftovers {
 }
 
 impl Store {
-    /// Removes a channel's temporary segments whose writers are dead. Blocking, and slow on a
+    /// Removes a channel's temporary segments and chat batches whose writers are dead. Blocking, and slow on a
     /// week of recordings: it looks at every hour.
     ///
     /// # Errors
@@ -44,28 +48,77 @@ impl Store {
         for quality in self.qualities(channel)? {
             for hour in self.hours(channel, &quality)? {
                 let directory = self.hour_directory(channel, &quality, hour);
-                for name in self.hour_names(channel, &quality, hour)?.files {
-                    if !name.contains("-temp-") {
-                        continue;
-                    }
-                    let Ok(segment) = Segment::parse(hour, &name) else {
-                        continue;
+                let mut temporary = Vec::new();
+                for_each_name(&directory, |name, _| {
+                    let uuid = match quality.is_chat() {
+                        true => uuid_of_file(name),
+                        false if name.contains("-temp-") => uuid_of_segment(hour, name),
+                        false => None,
                     };
-                    let locked = segment
-                        .uuid()
-                        .is_some_and(|uuid| uuid.get_version_num() == LOCKED_UUID_VERSION);
-                    match remove_if_dead(&directory.join(&name), locked) {
-                        Some(removed) => {
-                            tracing::info!(file = %removed.display(), "removed a dead process's temporary file");
-                            leftovers.removed += 1;
-                        }
-                        None => leftovers.kept += 1,
-                    }
+                    temporary.extend(uuid.map(|uuid| (name.to_owned(), uuid)));
+                })?;
+                for (name, uuid) in temporary {
+                    leftovers.remove(&directory.join(name), uuid);
                 }
             }
         }
         Ok(leftovers)
     }
+
+    /// Removes the hidden temporary files below a directory whose writers are dead: what
+    /// [`super::FileWriter::below`] has begun. No symbolic link is followed. Blocking.
+    ///
+    /// # Errors
+    /// If the directory itself cannot be listed.
+    pub fn remove_leftovers_below(&self, directory: &[PathPart]) -> Result<Leftovers, StoreError> {
+        let mut leftovers = Leftovers::default();
+        let mut root = self.base().to_path_buf();
+        root.extend(directory);
+        let mut pending = vec![root.clone()];
+        while let Some(directory) = pending.pop() {
+            let error = |source| StoreError::new("list", &directory, source);
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) if directory == root => return Err(error(source)),
+                Err(_) => continue,
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let name = name.to_str().unwrap_or_default();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    pending.push(entry.path());
+                } else if let Some(uuid) = name.strip_prefix('.').and(uuid_of_file(name)) {
+                    leftovers.remove(&entry.path(), uuid);
+                }
+            }
+        }
+        Ok(leftovers)
+    }
+}
+
+impl Leftovers {
+    fn remove(&mut self, file: &Path, uuid: Uuid) {
+        let locked = uuid.get_version_num() == LOCKED_UUID_VERSION;
+        match remove_if_dead(file, locked) {
+            Some(removed) => {
+                tracing::info!(file = %removed.display(), "removed a dead process's temporary file");
+                self.removed += 1;
+            }
+            None => self.kept += 1,
+        }
+    }
+}
+
+/// The UUID in a temporary segment's name.
+fn uuid_of_segment(hour: Hour, name: &str) -> Option<Uuid> {
+    Segment::parse(hour, name).ok()?.uuid()
+}
+
+/// The UUID in `NAME.UUID.temp`.
+fn uuid_of_file(name: &str) -> Option<Uuid> {
+    let (_, uuid) = name.strip_suffix(".temp")?.rsplit_once('.')?;
+    Uuid::try_parse(uuid).ok()
 }
 
 /// Removes a temporary file unless somebody may be writing it; its path if it is gone now.
@@ -95,7 +148,6 @@ fn remove_if_dead(file: &Path, lock_tells: bool) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::segment::SegmentDuration;
-    use uuid::Uuid;
 
     #[test]
     fn only_what_nobody_can_be_writing_is_removed() {
@@ -149,5 +201,36 @@ mod tests {
             Leftovers::default()
         );
         assert!(full.exists() && unknown.exists());
+    }
+
+    #[test]
+    fn batches_and_files_below_a_directory_go_too() {
+        let base = tempfile::TempDir::new().unwrap();
+        let store = Store::new(base.path());
+        let uuid = Uuid::new_v8([7; 16]);
+        let put = |path: &str| {
+            let path = base.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = File::create_new(&path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(60))
+                .unwrap();
+            path
+        };
+        let batch = put(&format!("c/chat/2026-01-02T03/x.json.{uuid}.temp"));
+        let others = [
+            put("c/chat/2026-01-02T03/x.json.temp"),
+            put(&format!("extras/a/x.{uuid}.tmp")),
+            put(&format!("extras/a/x.txt.{uuid}.temp")),
+        ];
+        let deep = put(&format!("extras/a/b/.{uuid}.temp"));
+        let channel = Channel::new("c").unwrap();
+        assert_eq!(store.remove_leftovers(&channel).unwrap().removed, 1);
+        let extras = [PathPart::new("extras").unwrap()];
+        assert_eq!(store.remove_leftovers_below(&extras).unwrap().removed, 1);
+        assert!(!batch.exists() && !deep.exists());
+        assert!(others.iter().all(|file| file.exists()));
+        let missing = [PathPart::new("none").unwrap()];
+        let nothing = store.remove_leftovers_below(&missing).unwrap();
+        assert_eq!(nothing, Leftovers::default());
     }
 }

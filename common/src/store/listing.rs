@@ -11,7 +11,7 @@ use crate::segment::{Hour, Segment, SegmentPath};
 use crate::selection::best_of_hour;
 
 /// The ending that hides a file of the same stem.
-const TOMBSTONE: &str = ".tombstone";
+pub(super) const TOMBSTONE: &str = ".tombstone";
 
 /// The names in an hour's directory, each list in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -212,7 +212,7 @@ fn directories<T: From<PathPart> + Ord>(directory: &Path) -> Result<Vec<T>, Stor
 
 /// Calls `each` with every visible name in a directory that may not exist. Names that are not
 /// UTF-8 are nothing that SPEC §2 could name; they are passed over.
-fn for_each_name(
+pub(super) fn for_each_name(
     directory: &Path,
     mut each: impl FnMut(&str, &DirEntry),
 ) -> Result<(), StoreError> {

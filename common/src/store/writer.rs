@@ -1,27 +1,14 @@
-//! The one writer of segments, for downloader and backfiller alike: a temporary file, hashed
-//! while it is written, on disk before it gets its final name, gone if anything goes wrong.
-//!
-//! Writing and hashing happen on a blocking thread, one piece at a time, while the next piece
-//! comes in from the network. Whoever holds the file also holds a guard that removes it: be it
-//! this writer or, when a future was dropped in the middle, the blocking thread.
-
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+//! The one writer of segments, for downloader and backfiller alike; `sink.rs` has what it shares
+//! with the writer of other files.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::sink::Spool;
 use super::{Store, StoreError};
 use crate::names::{Channel, Quality};
 use crate::segment::{FinalType, Hour, Segment, SegmentDuration, SegmentHash};
-
-/// Pieces go to the disk when they add up to so many bytes: few hand-overs between threads,
-/// and at most twice this much memory for each segment being written.
-const PIECE: usize = 256 * 1024;
 
 /// A segment that has its final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,22 +43,9 @@ pub enum CommitError {
 /// Writes one segment. Dropping it, anywhere, removes what was written.
 #[derive(Debug)]
 pub struct SegmentWriter {
-    state: State,
+    spool: Spool,
     start: DateTime<Utc>,
     duration: SegmentDuration,
-    pending: Vec<Bytes>,
-    pending_bytes: usize,
-    bytes: u64,
-}
-
-/// Who has the file.
-#[derive(Debug)]
-enum State {
-    Idle(Sink),
-    /// A blocking thread, which gives it back.
-    Busy(JoinHandle<Result<Sink, StoreError>>),
-    /// Nobody: writing failed and the file is gone.
-    Failed,
 }
 
 impl SegmentWriter {
@@ -86,17 +60,12 @@ impl SegmentWriter {
         start: DateTime<Utc>,
         duration: SegmentDuration,
     ) -> Result<SegmentWriter, StoreError> {
-        let temp = Segment::temp(start, duration, Uuid::new_v8(*Uuid::new_v4().as_bytes()));
+        let temp = Segment::temp(start, duration, temporary_id());
         let directory = store.hour_directory(channel, quality, temp.hour());
-        let path = directory.join(temp.to_string());
-        let sink = blocking(path.clone(), move || Sink::create(directory, path)).await?;
         Ok(SegmentWriter {
-            state: State::Idle(sink),
+            spool: Spool::create(directory, &temp.to_string(), || Ok(())).await?,
             start,
             duration,
-            pending: Vec::new(),
-            pending_bytes: 0,
-            bytes: 0,
         })
     }
 
@@ -105,19 +74,13 @@ impl SegmentWriter {
     /// # Errors
     /// If the disk refused this piece or an earlier one; the segment is lost then.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.bytes += bytes.len() as u64;
-        self.pending_bytes += bytes.len();
-        self.pending.push(bytes);
-        if self.pending_bytes >= PIECE {
-            self.flush().await?;
-        }
-        Ok(())
+        self.spool.write(bytes).await
     }
 
     /// How many bytes it has so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.spool.bytes()
     }
 
     /// Gives the segment its final name, which says what was written.
@@ -133,8 +96,8 @@ impl SegmentWriter {
             // `named` gives no error of its own.
             Err(error) => Err(StoreError::new(
                 "name",
-                Path::new(""),
-                io::Error::other(error),
+                std::path::Path::new(""),
+                std::io::Error::other(error),
             )),
         }
     }
@@ -155,145 +118,34 @@ impl SegmentWriter {
     }
 
     async fn finish(
-        mut self,
+        self,
         named: impl FnOnce(SegmentHash) -> Result<Segment, CommitError> + Send + 'static,
     ) -> Result<Committed, CommitError> {
-        let mut sink = self.sink().await?;
-        let pending = std::mem::take(&mut self.pending);
-        let (path, bytes) = (sink.temp.path.clone(), self.bytes);
-        let committed = blocking(path, move || {
-            sink.write_all(&pending)?;
-            Ok(sink.commit(named))
-        });
-        let (segment, existed) = committed.await??;
+        let bytes = self.bytes();
+        let named = move |hash| named(hash).map(|segment| (segment.to_string(), segment));
+        let (segment, existed) = self.spool.finish(named).await?;
         Ok(Committed {
             segment,
             bytes,
             existed,
         })
     }
-
-    /// Hands what is pending to a blocking thread, once the one before is done.
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        let mut sink = self.sink().await?;
-        let pending = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        self.state = State::Busy(tokio::task::spawn_blocking(move || {
-            sink.write_all(&pending)?;
-            Ok(sink)
-        }));
-        Ok(())
-    }
-
-    /// The file, once nobody else has it. Dropping the future in the middle loses nothing: the
-    /// handle stays in the state until it has answered.
-    async fn sink(&mut self) -> Result<Sink, StoreError> {
-        if let State::Busy(handle) = &mut self.state {
-            let outcome = handle.await;
-            self.state = State::Failed;
-            let sink = outcome.map_err(|error| lost(Path::new(""), error))?;
-            return sink;
-        }
-        match std::mem::replace(&mut self.state, State::Failed) {
-            State::Idle(sink) => Ok(sink),
-            _ => Err(lost(Path::new(""), "an earlier write failed")),
-        }
-    }
 }
 
-fn lost(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::new("write", path, io::Error::other(why))
-}
-
-async fn blocking<T: Send + 'static>(
-    path: PathBuf,
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        // The runtime is shutting down, or `work` panicked.
-        Err(error) => Err(lost(&path, error)),
-    }
-}
-
-/// A file that goes when this is dropped, unless it was kept.
-#[derive(Debug)]
-struct TempFile {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(file = %self.path.display(), %error, "cannot remove a temporary file");
-        }
-    }
-}
-
-/// An open temporary file and the hash of what is in it.
-#[derive(Debug)]
-struct Sink {
-    // Dropped in this order: the name goes before the lock on the open file does.
-    temp: TempFile,
-    file: File,
-    hasher: Sha256,
-    directory: PathBuf,
-}
-
-impl Sink {
-    fn create(directory: PathBuf, path: PathBuf) -> Result<Sink, StoreError> {
-        fs::create_dir_all(&directory)
-            .map_err(|error| StoreError::new("make the directory", &directory, error))?;
-        let file = File::create_new(&path)
-            .map_err(|error| StoreError::new("make the file", &path, error))?;
-        let temp = TempFile { path, kept: false };
-        // Tells `remove_leftovers` that we live. A file system without locks is no reason not
-        // to record: there the file's age tells.
-        let _ = file.try_lock();
-        Ok(Sink {
-            temp,
-            file,
-            hasher: Sha256::new(),
-            directory,
-        })
-    }
-
-    fn write_all(&mut self, pieces: &[Bytes]) -> Result<(), StoreError> {
-        for piece in pieces {
-            self.hasher.update(piece);
-            self.file
-                .write_all(piece)
-                .map_err(|error| StoreError::new("write", &self.temp.path, error))?;
-        }
-        Ok(())
-    }
-
-    /// The segment, and whether it was there before.
-    fn commit(
-        mut self,
-        named: impl FnOnce(SegmentHash) -> Result<Segment, CommitError>,
-    ) -> Result<(Segment, bool), CommitError> {
-        let digest = std::mem::take(&mut self.hasher).finalize();
-        let segment = named(SegmentHash::from_bytes(digest.into()))?;
-        let path = self.directory.join(segment.to_string());
-        let error = |action, source| StoreError::new(action, &path, source);
-        if path.try_exists().map_err(|e| error("look for", e))? {
-            return Ok((segment, true));
-        }
-        self.file.sync_data().map_err(|e| error("sync", e))?;
-        fs::rename(&self.temp.path, &path).map_err(|e| error("rename a file to", e))?;
-        self.temp.kept = true;
-        Ok((segment, false))
-    }
+/// What names a temporary file of ours: a UUID of the version that says that its writer holds a
+/// lock on it (`leftovers.rs`).
+pub(super) fn temporary_id() -> Uuid {
+    Uuid::new_v8(*Uuid::new_v4().as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::sink::PIECE;
     use super::*;
     use crate::segment::SegmentType;
+    use sha2::{Digest, Sha256};
+    use std::path::PathBuf;
+    use std::{fs, io};
     use tempfile::TempDir;
 
     struct Place {
