@@ -12,8 +12,8 @@ demo: ## a live stream, recorded by one node and replicated by another (SECONDS=
 	$(CARGO) build --release --workspace --bins
 	@SECONDS="$(SECONDS)" target/release/demo
 
-test: ## all tests, on real processes and real video
-	@scripts/need cc=gcc ffmpeg=ffmpeg
+test: ## all tests, on real processes, real video and a real Postgres
+	@scripts/need cc=gcc ffmpeg=ffmpeg openssl=openssl /usr/lib/postgresql/*/bin/postgres=postgresql
 	$(CARGO) build --workspace --bins
 	TESTS_SKIP_BUILD=1 $(CARGO) test --workspace
 

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claims::Claims;
 use crate::manager::Manager;
 pub use crate::options::Options;
-use crate::peers::{Peers, StaticSource};
+use crate::peers::{DatabaseSource, FileSource, Peers, Source, StaticSource};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -72,10 +72,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     let stop = shutdown.child_token();
     let page = serve_metrics(options.metrics_port, stop.clone()).await?;
     metrics::register();
-    let peers = Peers::new(
-        vec![Box::new(StaticSource::new(options.static_nodes()))],
-        options.localhost.clone(),
-    );
+    let peers = Peers::new(sources(&options), options.localhost.clone());
     let context = Context {
         store: Store::new(&options.common.base_dir),
         client: HttpClient::new()?,
@@ -88,4 +85,17 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         tracing::warn!(%error, "the page of metrics ended badly");
     }
     outcome
+}
+
+/// Where peers come from; of two with one name the later source's wins (SPEC §6).
+fn sources(options: &Options) -> Vec<Box<dyn Source>> {
+    let mut sources: Vec<Box<dyn Source>> =
+        vec![Box::new(StaticSource::new(options.static_nodes()))];
+    if let Some(path) = &options.node_file {
+        sources.push(Box::new(FileSource::new(path)));
+    }
+    if let Some(dsn) = &options.node_database {
+        sources.push(Box::new(DatabaseSource::new(dsn.clone())));
+    }
+    sources
 }

@@ -83,13 +83,20 @@ impl Manager {
 
     async fn once(mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut rounds = JoinSet::new();
-        for (name, peer) in self.read_peers().await {
+        let peers = stop.run_until_cancelled(self.read_peers()).await;
+        for (name, peer) in peers.unwrap_or_default() {
             let worker = Worker::new(Arc::clone(&self.context), &peer);
             let round = stop.clone().run_until_cancelled_owned(worker.once());
             let span = span(&name);
             rounds.spawn(async move { (name, round.await) }.instrument(span));
         }
-        let mut peers = Vec::new();
+        // Peers that nobody could name were not asked.
+        let mut peers: Vec<String> = self
+            .peers
+            .failing()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let mut failed = HashSet::new();
         let mut not_remembered = 0;
         while let Some(ended) = rounds.join_next().await {
@@ -135,7 +142,9 @@ impl Manager {
         let mut tasks = JoinSet::new();
         let mut running = HashMap::new();
         while !stop.is_cancelled() {
-            let wanted = self.read_peers().await;
+            let Some(wanted) = stop.run_until_cancelled(self.read_peers()).await else {
+                break;
+            };
             running.retain(|name, worker: &mut Running| {
                 let keep = wanted.get(name) == Some(&worker.peer);
                 if !keep {
@@ -186,7 +195,9 @@ impl Manager {
     async fn read_peers(&mut self) -> BTreeMap<String, Peer> {
         let peers = self.peers.read().await;
         if peers.is_empty() && !self.alone {
-            tracing::warn!("there is no peer to fetch from: see --static-nodes");
+            tracing::warn!(
+                "there is no peer to fetch from: see --static-nodes, --node-file, --node-database"
+            );
         }
         self.alone = peers.is_empty();
         peers

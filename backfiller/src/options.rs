@@ -1,18 +1,21 @@
 //! What the backfiller can be told (SPEC §6), checked while it is read: what is here can be
 //! worked with.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::builder::FalseyValueParser;
-use clap::{Parser, ValueEnum};
+use clap::builder::{FalseyValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Parser, ValueEnum};
 use common::dateutil;
 use common::names::{Channel, Quality};
 use common::segment::Hour;
 use common::service::CommonOptions;
 
-use crate::peers::{Peer, PeerError};
+use crate::peers::{Dsn, Peer, PeerError};
 
 /// More hours ago than this is a date without separators, such as `20190615`.
 const MOST_HOURS_AGO: f64 = 1_000_000.0;
@@ -42,6 +45,14 @@ pub struct Options {
     /// The other nodes, separated by commas
     #[arg(long, value_name = "URL,…")]
     pub static_nodes: Vec<StaticNodes>,
+
+    /// A file with more of them: NAME URL or URL a line, and # comments
+    #[arg(long, value_name = "FILE", value_parser = clap::builder::PathBufValueParser::new())]
+    pub node_file: Option<PathBuf>,
+
+    /// A Postgres database with more of them, in a table nodes (name, url, backfill_from)
+    #[arg(long, value_name = "DSN", value_parser = DsnParser, hide_env_values = true)]
+    pub node_database: Option<Dsn>,
 
     /// The name of this node: a peer of this name is left out
     #[arg(long, value_name = "NAME", default_value_t = host_name())]
@@ -105,6 +116,22 @@ impl FromStr for StaticNodes {
     fn from_str(text: &str) -> Result<Self, PeerError> {
         let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
         urls.map(Peer::unnamed).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Reads a connection string. `clap` would repeat a bad one, and the password in it.
+#[derive(Debug, Clone, Copy)]
+struct DsnParser;
+
+impl TypedValueParser for DsnParser {
+    type Value = Dsn;
+
+    fn parse_ref(&self, _: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Dsn, clap::Error> {
+        let text = value.to_str().unwrap_or_default();
+        text.parse().map_err(|error| {
+            let message = format!("bad value for '--node-database <DSN>': {error}");
+            clap::Error::raw(ErrorKind::ValueValidation, message)
+        })
     }
 }
 

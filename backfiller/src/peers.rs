@@ -1,11 +1,18 @@
 //! Where peers come from (SPEC §6): any number of sources, merged into one set by name.
 
+mod database;
+mod dsn;
+mod file;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, join_all};
 use url::Url;
 
+pub use self::database::DatabaseSource;
+pub use self::dsn::{Dsn, DsnError};
+pub use self::file::FileSource;
 use crate::metrics;
 
 /// Why a text is not a peer's URL.
@@ -94,10 +101,26 @@ fn node_url(text: &str) -> Result<Url, PeerError> {
     Ok(url)
 }
 
-/// Why a source could not be read. It holds no password.
+/// Why a source could not be read, or not all of it. It holds no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+#[error("{reason}")]
+pub struct SourceError {
+    /// What is wrong, in one line.
+    pub reason: String,
+    /// The peers that could be read all the same.
+    pub readable: Vec<Peer>,
+}
+
+impl SourceError {
+    /// Nothing could be read.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> SourceError {
+        SourceError {
+            reason: reason.into(),
+            readable: Vec::new(),
+        }
+    }
+}
 
 /// Something that knows peers.
 pub trait Source: fmt::Debug + Send + Sync {
@@ -113,24 +136,29 @@ pub trait Source: fmt::Debug + Send + Sync {
 pub struct StaticSource(Vec<Peer>);
 
 impl StaticSource {
-    /// These peers. Where several share a host, the port becomes part of their names: naming
-    /// them by the host alone would leave only one of them.
+    /// These peers. Where several share a host, the port becomes part of their names.
     #[must_use]
-    pub fn new(mut peers: Vec<Peer>) -> StaticSource {
-        let mut on_host: HashMap<String, Vec<Url>> = HashMap::new();
-        for peer in &peers {
-            let urls = on_host.entry(peer.name.clone()).or_default();
-            if !urls.contains(&peer.url) {
-                urls.push(peer.url.clone());
-            }
-        }
-        for peer in &mut peers {
-            if peer.unnamed && on_host.get(&peer.name).is_some_and(|urls| urls.len() > 1) {
-                peer.name_by_port();
-            }
-        }
-        StaticSource(peers)
+    pub fn new(peers: Vec<Peer>) -> StaticSource {
+        StaticSource(told_apart(peers))
     }
+}
+
+/// Tells nodes without names on one host apart by their ports: naming them by the host alone
+/// would leave only one of them.
+fn told_apart(mut peers: Vec<Peer>) -> Vec<Peer> {
+    let mut on_host: HashMap<String, Vec<Url>> = HashMap::new();
+    for peer in peers.iter().filter(|peer| peer.unnamed) {
+        let urls = on_host.entry(peer.name.clone()).or_default();
+        if !urls.contains(&peer.url) {
+            urls.push(peer.url.clone());
+        }
+    }
+    for peer in &mut peers {
+        if peer.unnamed && on_host.get(&peer.name).is_some_and(|urls| urls.len() > 1) {
+            peer.name_by_port();
+        }
+    }
+    peers
 }
 
 impl Source for StaticSource {
@@ -143,10 +171,19 @@ impl Source for StaticSource {
     }
 }
 
+/// A source and what it said last.
+#[derive(Debug)]
+struct Known {
+    source: Box<dyn Source>,
+    peers: Vec<Peer>,
+    /// Why it could not be read when it was read last; said once, not every 30 s.
+    failing: Option<String>,
+}
+
 /// All sources, with what each of them said last.
 #[derive(Debug)]
 pub struct Peers {
-    sources: Vec<(Box<dyn Source>, Vec<Peer>)>,
+    sources: Vec<Known>,
     localhost: String,
 }
 
@@ -154,30 +191,68 @@ impl Peers {
     /// The peers of these sources, without the one called `localhost`, which is this node.
     #[must_use]
     pub fn new(sources: Vec<Box<dyn Source>>, localhost: String) -> Peers {
-        let sources = sources.into_iter().map(|source| (source, Vec::new()));
+        let sources = sources.into_iter().map(|source| Known {
+            source,
+            peers: Vec::new(),
+            failing: None,
+        });
         Peers {
             sources: sources.collect(),
             localhost,
         }
     }
 
-    /// Reads all sources. Of one that fails, what it said last stands; the failure is logged
-    /// and counted.
+    /// Reads all sources, at once. Of one that fails, what it said last stands; the failure is
+    /// counted, and logged when it is a new one.
     pub async fn read(&mut self) -> BTreeMap<String, Peer> {
-        for (source, known) in &mut self.sources {
-            match source.read().await {
-                Ok(peers) => *known = peers,
-                Err(error) => {
-                    metrics::NODE_LIST_ERRORS
-                        .with_label_values(&[] as &[&str])
-                        .inc();
-                    let (source, known) = (source.name(), known.len());
-                    tracing::warn!(source, known, %error, "cannot read the list of nodes");
+        let reads = self.sources.iter().map(|known| known.source.read());
+        let answers = join_all(reads).await;
+        for (known, answer) in self.sources.iter_mut().zip(answers) {
+            known.update(answer);
+        }
+        let known = self.sources.iter().flat_map(|known| &known.peers);
+        merge(known, &self.localhost)
+    }
+
+    /// The sources that could not be read, or not all of them, when they were read last.
+    #[must_use]
+    pub fn failing(&self) -> Vec<&'static str> {
+        let failing = self.sources.iter().filter(|known| known.failing.is_some());
+        failing.map(|known| known.source.name()).collect()
+    }
+}
+
+impl Known {
+    fn update(&mut self, answer: Result<Vec<Peer>, SourceError>) {
+        let source = self.source.name();
+        match answer {
+            Ok(peers) => {
+                self.peers = peers;
+                if self.failing.take().is_some() {
+                    let known = self.peers.len();
+                    tracing::info!(source, known, "the list of nodes can be read again");
                 }
             }
+            Err(SourceError { reason, readable }) => {
+                metrics::NODE_LIST_ERRORS
+                    .with_label_values(&[] as &[&str])
+                    .inc();
+                // What can be read may say that a peer has moved.
+                self.peers
+                    .retain(|peer| readable.iter().all(|new| new.name != peer.name));
+                self.peers.extend(readable);
+                if self.failing.as_ref() != Some(&reason) {
+                    let known = self.peers.len();
+                    tracing::warn!(
+                        source,
+                        known,
+                        error = reason,
+                        "cannot read the list of nodes"
+                    );
+                }
+                self.failing = Some(reason);
+            }
         }
-        let known = self.sources.iter().flat_map(|(_, known)| known);
-        merge(known, &self.localhost)
     }
 }
 
@@ -271,14 +346,20 @@ mod tests {
     #[tokio::test]
     async fn of_a_source_that_fails_the_last_answer_stands() {
         let a = vec![Peer::unnamed("http://a").unwrap()];
-        let failure = Err(SourceError("away".to_owned()));
-        let answers = vec![Ok(Vec::new()), failure, Ok(a)];
+        let b = vec![Peer::unnamed("http://b").unwrap()];
+        let failure = Err(SourceError::new("away"));
+        let in_part = Err(SourceError {
+            reason: "a bad line".to_owned(),
+            readable: b,
+        });
+        let answers = vec![Ok(Vec::new()), in_part, failure, Ok(a)];
         let mut peers = Peers::new(
             vec![Box::new(Scripted(Mutex::new(answers)))],
             "me".to_owned(),
         );
-        for known in [1, 1, 0] {
+        for (known, failing) in [(1, 0), (1, 1), (2, 1), (0, 0)] {
             assert_eq!(peers.read().await.len(), known);
+            assert_eq!(peers.failing().len(), failing);
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod node;
 pub mod origin;
 pub mod playlist;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 

@@ -5,6 +5,7 @@ mod faults;
 mod life;
 mod listings;
 mod missing;
+mod nodes;
 mod options;
 mod peer;
 mod restreamer;

@@ -7,7 +7,7 @@ use super::SOON;
 #[tokio::test]
 async fn a_bad_value_is_one_line_that_names_it() {
     let node = Node::new("b");
-    let table: [(&[&str], &str); 17] = [
+    let table: &[(&[&str], &str)] = &[
         (&[], "<CHANNEL>"),
         (&["a/b"], "'a/b'"),
         (&["c", "--qualities", ""], "--qualities"),
@@ -16,6 +16,12 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--static-nodes", "nonsense"], "'nonsense'"),
         (&["c", "--static-nodes", "ftp://x"], "'ftp://x'"),
         (&["c", "--static-nodes", "http://x?y"], "--static-nodes"),
+        (&["c", "--node-file", ""], "--node-file"),
+        (&["c", "--node-database", "nonsense"], "--node-database"),
+        (
+            &["c", "--node-database", "postgresql://u:p@h?sslmode=x"],
+            "sslmode is one of",
+        ),
         (&["c", "--start", "nonsense"], "'nonsense'"),
         (&["c", "--start=-3"], "--start"),
         (
@@ -29,7 +35,7 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--interval", "never"], "'never'"),
         (&["c", "--metrics-port", "-1"], "-1"),
     ];
-    for (arguments, named) in table {
+    for &(arguments, named) in table {
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let mut service = node.start("backfiller", &arguments, &[]).await;
         assert_eq!(service.wait(SOON).await.code(), Some(2), "{arguments:?}");

@@ -1,0 +1,287 @@
+//! Where a database is: a connection string as `libpq` takes it, URL or `key=value` words, with
+//! all of its `sslmode`s. Nothing here ever shows a password.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+/// Why a text is not a connection string. The text itself is not repeated: it may hold a
+/// password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DsnError {
+    /// Neither a URL nor `key=value` words.
+    #[error("it is neither postgresql://USER@HOST/DATABASE nor words such as host=HOST user=USER")]
+    Syntax,
+    /// A parameter that we do not know, or a bad value of one.
+    #[error("{0}")]
+    Parameter(String),
+    /// An `sslmode` that does not exist.
+    #[error("sslmode is one of disable, allow, prefer, require, verify-ca, verify-full")]
+    SslMode,
+    /// Nobody says where the database is.
+    #[error("it names no host")]
+    Host,
+}
+
+/// How much of the server's certificate has to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verify {
+    /// Nothing, as `libpq` has it for `require` and less: the traffic is encrypted, no more.
+    Nothing,
+    /// Who has signed it.
+    Authority,
+    /// Who has signed it, and that it is the host's.
+    Full,
+}
+
+/// Where a database is and how to get there.
+#[derive(Clone)]
+pub struct Dsn {
+    pub(super) config: Config,
+    pub(super) verify: Verify,
+    /// The authorities to trust (PEM); `None`: those of the system.
+    pub(super) root: Option<PathBuf>,
+}
+
+impl FromStr for Dsn {
+    type Err = DsnError;
+
+    fn from_str(text: &str) -> Result<Dsn, DsnError> {
+        let mut kept = String::new();
+        let (mut mode, mut root) = (None, None);
+        let is_url = ["postgresql://", "postgres://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
+        // Keeps what `tokio_postgres` does not know or knows in part.
+        let mut special = |key: &str, value: String| {
+            let place = match key {
+                "sslmode" => &mut mode,
+                "sslrootcert" => &mut root,
+                _ => return false,
+            };
+            *place = Some(value);
+            true
+        };
+        if is_url {
+            let (begin, query) = text.split_once('?').unwrap_or((text, ""));
+            kept.push_str(begin);
+            let mut glue = '?';
+            for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+                let (key, value) = pair.split_once('=').ok_or(DsnError::Syntax)?;
+                if !special(key, decoded(value)?) {
+                    kept.push(glue);
+                    kept.push_str(pair);
+                    glue = '&';
+                }
+            }
+        } else {
+            for (key, value, raw) in words(text)? {
+                if !special(key, value) {
+                    kept.push_str(raw);
+                    kept.push(' ');
+                }
+            }
+        }
+        let mut config: Config = kept.parse().map_err(|error| parameter(&error))?;
+        if config.get_hosts().is_empty() {
+            return Err(DsnError::Host);
+        }
+        let (ssl_mode, mut verify) = match mode.as_deref() {
+            Some("disable") => (SslMode::Disable, Verify::Nothing),
+            Some("allow" | "prefer") | None => (SslMode::Prefer, Verify::Nothing),
+            Some("require") => (SslMode::Require, Verify::Nothing),
+            Some("verify-ca") => (SslMode::Require, Verify::Authority),
+            Some("verify-full") => (SslMode::Require, Verify::Full),
+            Some(_) => return Err(DsnError::SslMode),
+        };
+        let root = root.filter(|root| root != "system").map(PathBuf::from);
+        if ssl_mode == SslMode::Require && verify == Verify::Nothing && root.is_some() {
+            // So does `libpq`: whoever names authorities wants them looked at.
+            verify = Verify::Authority;
+        }
+        config.ssl_mode(ssl_mode);
+        config.application_name("backfiller");
+        Ok(Dsn {
+            config,
+            verify,
+            root,
+        })
+    }
+}
+
+/// Where it leads, and no more.
+impl fmt::Display for Dsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        f.write_str(&hosts.collect::<Vec<_>>().join(","))?;
+        if let Some(name) = self.config.get_dbname() {
+            write!(f, " ({name})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Dsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dsn({self})")
+    }
+}
+
+/// What `tokio_postgres` says of a bad parameter: names, no values.
+fn parameter(error: &tokio_postgres::Error) -> DsnError {
+    match std::error::Error::source(error) {
+        Some(cause) => {
+            let cause = cause.to_string();
+            // A syntax error quotes what it found, which may be a part of the password.
+            if cause.starts_with("unknown option") || cause.starts_with("invalid value for") {
+                DsnError::Parameter(cause)
+            } else {
+                DsnError::Syntax
+            }
+        }
+        None => DsnError::Syntax,
+    }
+}
+
+fn decoded(value: &str) -> Result<String, DsnError> {
+    let mut bytes = Vec::new();
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let (high, low) = (digit(rest.next()), digit(rest.next()));
+        match (high, low) {
+            (Some(high), Some(low)) => bytes.push((high * 16 + low) as u8),
+            _ => return Err(DsnError::Syntax),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| DsnError::Syntax)
+}
+
+/// The `key=value` words of a text: key, value without its quotes, and the word as it stands.
+fn words(text: &str) -> Result<Vec<(&str, String, &str)>, DsnError> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let word = rest;
+        let (key, after) = rest.split_once('=').ok_or(DsnError::Syntax)?;
+        let after = after.trim_start();
+        let mut value = String::new();
+        let mut characters = after.char_indices();
+        let quoted = after.starts_with('\'');
+        if quoted {
+            characters.next();
+        }
+        let mut closed = !quoted;
+        let mut end = after.len();
+        while let Some((at, character)) = characters.next() {
+            match character {
+                '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+                '\'' if quoted => {
+                    closed = true;
+                    end = at + 1;
+                    break;
+                }
+                blank if blank.is_whitespace() && !quoted => {
+                    end = at;
+                    break;
+                }
+                other => value.push(other),
+            }
+        }
+        if !closed {
+            return Err(DsnError::Syntax);
+        }
+        rest = &after[end..];
+        let length = word.len() - rest.len();
+        found.push((key.trim(), value, &word[..length]));
+        rest = rest.trim_start();
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_and_all_modes_of_encryption() {
+        use SslMode::{Disable, Prefer, Require};
+        let url = |query: &str| format!("postgresql://u:secret@h:5433/d{query}");
+        let table = [
+            (url(""), Prefer, Verify::Nothing, None),
+            (url("?sslmode=disable"), Disable, Verify::Nothing, None),
+            (
+                url("?sslmode=require&connect_timeout=3"),
+                Require,
+                Verify::Nothing,
+                None,
+            ),
+            (url("?sslmode=verify-ca"), Require, Verify::Authority, None),
+            (
+                url("?connect_timeout=3&sslmode=verify-full&sslrootcert=%2Fa%20b"),
+                Require,
+                Verify::Full,
+                Some("/a b"),
+            ),
+            (
+                url("?sslmode=require&sslrootcert=/x"),
+                Require,
+                Verify::Authority,
+                Some("/x"),
+            ),
+            (
+                "host=h port = 5433 user=u password='se\\'c ret' dbname=d sslmode='verify-full'"
+                    .to_owned(),
+                Require,
+                Verify::Full,
+                None,
+            ),
+            (
+                "host=h dbname=d sslmode=allow".to_owned(),
+                Prefer,
+                Verify::Nothing,
+                None,
+            ),
+        ];
+        for (text, mode, verify, root) in table {
+            let dsn: Dsn = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(dsn.config.get_ssl_mode(), mode, "{text}");
+            assert_eq!(dsn.verify, verify, "{text}");
+            assert_eq!(dsn.root, root.map(PathBuf::from), "{text}");
+            assert_eq!(dsn.to_string(), "h (d)");
+            assert_eq!(format!("{dsn:?}"), "Dsn(h (d))");
+        }
+        let quoted: Dsn = r"host=h password='se\'c ret'".parse().unwrap();
+        assert_eq!(quoted.config.get_password(), Some(&b"se'c ret"[..]));
+    }
+
+    #[test]
+    fn errors_do_not_repeat_the_text() {
+        let table = [
+            ("", "no host"),
+            ("nonsense-secret", "neither"),
+            ("postgresql://u:secret@", "no host"),
+            ("postgresql://u:secret@h:port-secret/d", "invalid value"),
+            ("host=h password='secret", "neither"),
+            ("host=h password=secret sslmode=secret", "sslmode is one of"),
+            ("host=h connect_timeout=secret", "invalid value"),
+            ("host=h unknown=secret", "unknown option"),
+            ("postgresql://u:secret@h?sslmode=%zz", "neither"),
+        ];
+        for (text, reason) in table {
+            let error = text.parse::<Dsn>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(!error.contains("secret"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The peers of `--node-file`: `NAME URL` or `URL` a line, `#` comments (SPEC §6).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use futures::future::{BoxFuture, FutureExt};
+
+use super::{Peer, Source, SourceError, told_apart};
+
+/// The longest file that is read, in bytes: a thousand nodes of a kilobyte each.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A file that names peers.
+#[derive(Debug)]
+pub struct FileSource(PathBuf);
+
+impl FileSource {
+    /// The peers in this file, which need not exist yet.
+    #[must_use]
+    pub fn new(path: &Path) -> FileSource {
+        FileSource(path.to_owned())
+    }
+}
+
+impl Source for FileSource {
+    fn name(&self) -> &'static str {
+        "--node-file"
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Vec<Peer>, SourceError>> {
+        let path = self.0.clone();
+        let read = move || {
+            let text = read_text(&path)
+                .map_err(|error| SourceError::new(format!("{}: {error}", path.display())))?;
+            parse(&text).map_err(|error| SourceError {
+                reason: format!("{}: {}", path.display(), error.reason),
+                ..error
+            })
+        };
+        async {
+            tokio::task::spawn_blocking(read)
+                .await
+                .unwrap_or_else(|error| Err(SourceError::new(error.to_string())))
+        }
+        .boxed()
+    }
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    // A pipe would be waited for, and a directory gives an odd error later.
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    if file.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64 > MAX_BYTES {
+        let error = format!("it is longer than {MAX_BYTES} bytes");
+        return Err(std::io::Error::other(error));
+    }
+    Ok(text)
+}
+
+/// The peers of a text. A bad line does not hide the others; the first one is named.
+fn parse(text: &str) -> Result<Vec<Peer>, SourceError> {
+    let mut peers = Vec::new();
+    let mut bad = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        // A `#` inside a word belongs to it.
+        let words = line.split_whitespace();
+        let words: Vec<&str> = words.take_while(|word| !word.starts_with('#')).collect();
+        let peer = match words[..] {
+            [] => continue,
+            [url] => Peer::unnamed(url),
+            [name, url] => Peer::named(name, url),
+            _ => {
+                bad.get_or_insert(format!("line {number} is neither URL nor NAME URL"));
+                continue;
+            }
+        };
+        match peer {
+            Ok(peer) => peers.push(peer),
+            Err(error) => {
+                bad.get_or_insert(format!("line {number}: {error}"));
+            }
+        }
+    }
+    let peers = told_apart(peers);
+    match bad {
+        None => Ok(peers),
+        Some(reason) => Err(SourceError {
+            reason,
+            readable: peers,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(peers: &[Peer]) -> Vec<String> {
+        let shown = peers.iter();
+        shown
+            .map(|peer| format!("{} {}", peer.name(), peer.url()))
+            .collect()
+    }
+
+    #[test]
+    fn lines_name_peers_and_bad_ones_do_not_hide_the_others() {
+        let text = "# ours\n\nhttp://a:1/x\n  b\thttps://u:secret@h  # a comment\r\nhttp://c:1\nhttp://c:2";
+        let peers = parse(text).unwrap();
+        let expected = [
+            "a http://a:1/x",
+            "b https://u:secret@h/",
+            "c:1 http://c:1/",
+            "c:2 http://c:2/",
+        ];
+        assert_eq!(shown(&peers), expected);
+        let table = [
+            ("a\nhttp://b", "line 1: "),
+            ("http://b\nx ftp://y", "line 2: "),
+            ("http://b\n\nx y z", "line 3 is neither"),
+            ("http://u:secret@\nhttp://b", "line 1: "),
+            ("x http://u:secret@h?token=secret\nhttp://b", "line 1: "),
+        ];
+        for (text, reason) in table {
+            let error = parse(text).unwrap_err();
+            assert!(error.reason.starts_with(reason), "{error}");
+            assert!(!error.reason.contains("secret"), "{error}");
+            assert_eq!(shown(&error.readable), ["b http://b/"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_an_error_that_names_it() {
+        let base = tempfile::TempDir::new().unwrap();
+        let path = base.path().join("nodes");
+        let read = async || FileSource::new(&path).read().await;
+        let error = read().await.unwrap_err().reason;
+        assert!(error.contains("nodes: No such file"), "{error}");
+        std::fs::write(&path, "http://a\n").unwrap();
+        assert_eq!(shown(&read().await.unwrap()), ["a http://a/"]);
+        std::fs::write(&path, "#".repeat(1 << 21)).unwrap();
+        assert!(read().await.unwrap_err().reason.contains("longer than"));
+        std::fs::write(&path, b"\xff").unwrap();
+        assert!(read().await.is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(read().await.unwrap_err().reason.contains("not a file"));
+    }
+}
