@@ -156,57 +156,25 @@ impl<'a> Selection<'a> {
 /// Where SPEC §3 is silent: a segment that begins at or past the range's end is taken only if
 /// it joins on to the last one; across a hole it lies outside the range.
 pub fn select<'a>(range: TimeRange, best: impl IntoIterator<Item = &'a Segment>) -> Selection<'a> {
-    let (start, end) = (range.start.timestamp_micros(), range.end.timestamp_micros());
-    let mut walk = Walk {
-        range,
-        pieces: Vec::new(),
-        last: None,
+    Walk::new(range, None).over(best)
+}
+
+/// Walks on from a segment that was taken before, which is not taken again: what can follow it up
+/// to `end`, which lies past its end, under the rules of [`select`].
+///
+/// `best` are as for [`select`], from the hour of `last` on; more of them change nothing.
+pub fn select_after<'a>(
+    last: &'a Segment,
+    end: DateTime<Utc>,
+    best: impl IntoIterator<Item = &'a Segment>,
+) -> Selection<'a> {
+    let range = TimeRange {
+        start: last.end(),
+        end,
     };
-    if start >= end {
-        walk.hole_until(range.end);
-        return Selection {
-            pieces: walk.pieces,
-        };
-    }
-    for segment in best {
-        match walk.last {
-            None if segment.start_micros() <= start => {
-                if segment.end_micros() > start {
-                    walk.take(segment);
-                }
-            }
-            None if segment.start_micros() < end => {
-                walk.hole_until(segment.start());
-                walk.take(segment);
-            }
-            None => break,
-            Some(last) => {
-                let gap = segment.start_micros().saturating_sub(last.end_micros());
-                if gap < -TOLERANCE_MICROS {
-                    continue;
-                }
-                if gap > TOLERANCE_MICROS || !last.is_full() {
-                    if segment.start_micros() >= end {
-                        break;
-                    }
-                    walk.hole_until(segment.start());
-                }
-                walk.take(segment);
-            }
-        }
-        if walk.last.is_some_and(|last| last.end_micros() >= end) {
-            break;
-        }
-    }
-    if !walk
-        .last
-        .is_some_and(|last| last.is_full() && last.end_micros() >= end)
-    {
-        walk.hole_until(range.end);
-    }
-    Selection {
-        pieces: walk.pieces,
-    }
+    // One of next to no length would follow itself.
+    let later = |segment: &&Segment| segment.start_micros() > last.start_micros();
+    Walk::new(range, Some(last)).over(best.into_iter().filter(later))
 }
 
 /// A walk under way.
@@ -218,6 +186,64 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    fn new(range: TimeRange, last: Option<&'a Segment>) -> Walk<'a> {
+        Walk {
+            range,
+            pieces: Vec::new(),
+            last,
+        }
+    }
+
+    fn over(mut self, best: impl IntoIterator<Item = &'a Segment>) -> Selection<'a> {
+        let range = self.range;
+        let (start, end) = (range.start.timestamp_micros(), range.end.timestamp_micros());
+        if start >= end {
+            self.hole_until(range.end);
+            return Selection {
+                pieces: self.pieces,
+            };
+        }
+        for segment in best {
+            match self.last {
+                None if segment.start_micros() <= start => {
+                    if segment.end_micros() > start {
+                        self.take(segment);
+                    }
+                }
+                None if segment.start_micros() < end => {
+                    self.hole_until(segment.start());
+                    self.take(segment);
+                }
+                None => break,
+                Some(last) => {
+                    let gap = segment.start_micros().saturating_sub(last.end_micros());
+                    if gap < -TOLERANCE_MICROS {
+                        continue;
+                    }
+                    if gap > TOLERANCE_MICROS || !last.is_full() {
+                        if segment.start_micros() >= end {
+                            break;
+                        }
+                        self.hole_until(segment.start());
+                    }
+                    self.take(segment);
+                }
+            }
+            if self.last.is_some_and(|last| last.end_micros() >= end) {
+                break;
+            }
+        }
+        if !self
+            .last
+            .is_some_and(|last| last.is_full() && last.end_micros() >= end)
+        {
+            self.hole_until(range.end);
+        }
+        Selection {
+            pieces: self.pieces,
+        }
+    }
+
     fn take(&mut self, segment: &'a Segment) {
         self.pieces.push(Piece::Segment(segment));
         self.last = Some(segment);

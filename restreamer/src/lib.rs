@@ -9,6 +9,7 @@ pub mod hls;
 pub mod index;
 mod limits;
 pub mod listing;
+mod live;
 mod params;
 mod paths;
 mod routes;
@@ -29,6 +30,7 @@ use crate::hls::HourLines;
 use crate::index::Index;
 use crate::limits::Family;
 use crate::listing::Listing;
+use crate::live::Views;
 use crate::routes::segments::{Buffers, OpenFiles};
 
 /// What is being answered when the service is told to stop has so long to go out: enough for a
@@ -92,6 +94,7 @@ struct App {
     store: Store,
     index: Index<HourLines>,
     listings: Index<Listing>,
+    views: Arc<Views>,
     buffers: Arc<Buffers>,
     files: Arc<OpenFiles>,
     families: Arc<Families>,
@@ -161,6 +164,7 @@ pub fn router(options: &Options) -> Router {
         index: Index::new(store.clone(), memory - memory / LISTINGS_SHARE),
         listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
+        views: Arc::default(),
         buffers: Arc::default(),
         files: Arc::new(OpenFiles::new(files)),
         families: Arc::new(Families::new()),

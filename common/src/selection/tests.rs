@@ -303,6 +303,13 @@ proptest! {
                 (Piece::Hole(_), Piece::Hole(_)) => prop_assert!(false, "two holes in a row"),
             }
         }
+        // A walk that is taken up again anywhere goes the same way.
+        for (index, piece) in pieces.iter().enumerate() {
+            if let Piece::Segment(last) = piece && last.end() < range.end {
+                let after = select_after(last, range.end, &best);
+                prop_assert_eq!(after.pieces(), &pieces[index + 1..]);
+            }
+        }
         let chosen: Vec<&Segment> = selection.segments().collect();
         for pair in chosen.windows(2) {
             prop_assert!(pair[0].start() < pair[1].start());

@@ -36,12 +36,9 @@ impl Pieces {
         }
     }
 
-    /// All pieces, with this text in front.
-    pub(super) fn after(mut self, head: String) -> Vec<Bytes> {
+    /// All pieces.
+    pub(super) fn finish(mut self) -> Vec<Bytes> {
         self.flush();
-        let mut pieces = Vec::with_capacity(self.done.len() + 1);
-        pieces.push(head.into());
-        pieces.append(&mut self.done);
-        pieces
+        self.done
     }
 }

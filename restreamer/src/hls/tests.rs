@@ -1,6 +1,13 @@
+use std::io::Read as _;
+use std::sync::Arc;
+
 use super::*;
+use bytes::Bytes;
 use common::dateutil::parse;
-use m3u8_rs::{AlternativeMediaType, MasterPlaylist, MediaPlaylist, Playlist};
+use common::segment::{Hour, Segment};
+use common::selection::{Piece, TimeRange, select};
+use flate2::read::GzDecoder;
+use m3u8_rs::{AlternativeMediaType, MasterPlaylist, Playlist};
 use proptest::prelude::*;
 
 const HASH: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
@@ -21,7 +28,7 @@ fn hour(hour: &str, segments: &[&str]) -> Arc<HourLines> {
         Segment::parse(hour, &name).unwrap()
     });
     let segments = segments.collect();
-    Arc::new(HourLines::new(&channel(), &quality(), hour, segments))
+    Arc::new(HourLines::new(&channel(), &quality(), hour, segments, None))
 }
 
 fn range(start: &str, end: &str) -> TimeRange {
@@ -35,7 +42,7 @@ fn text(pieces: &[Bytes]) -> String {
     String::from_utf8(pieces.concat()).unwrap()
 }
 
-fn media(text: &str) -> MediaPlaylist {
+fn media(text: &str) -> m3u8_rs::MediaPlaylist {
     match m3u8_rs::parse_playlist_res(text.as_bytes()) {
         Ok(Playlist::MediaPlaylist(playlist)) => playlist,
         other => panic!("no media playlist: {other:?}\n{text}"),
@@ -58,7 +65,8 @@ fn every_line_as_the_specification_has_it() {
             &["00:00.500000-1.9674-full", "00:07.123456-2.0005-full"],
         ),
     ];
-    let pieces = media_playlist(range("2026-01-02T03:59:59", "2026-01-02T04:00:09"), &hours);
+    let span = range("2026-01-02T03:59:59", "2026-01-02T04:00:09");
+    let pieces = MediaPlaylist::of_range(span, &hours).text();
     let path = "/segments/a%20b/720p60";
     let expected = format!(
         "#EXTM3U\n\
@@ -102,8 +110,8 @@ fn short(text: &str) -> String {
 fn holes_and_ends() {
     let row = |segments: &[&str]| {
         let hours = [hour("2026-01-02T03", segments)];
-        let playlist = media_playlist(range("2026-01-02T03:00:00", "2026-01-02T03:00:08"), &hours);
-        short(&text(&playlist))
+        let span = range("2026-01-02T03:00:00", "2026-01-02T03:00:08");
+        short(&text(&MediaPlaylist::of_range(span, &hours).text()))
     };
     let full = |start| format!("00:{start:02}-2.0-full");
     let all: Vec<String> = (0..16).step_by(2).map(full).collect();
@@ -138,8 +146,8 @@ fn holes_and_ends() {
 fn target_durations() {
     // (durations, target)
     let table: [(&[&str], u64); 7] = [
-        (&[], EMPTY_TARGET_SECONDS),
-        (&["0.0"], 1),
+        (&[], 2),
+        (&["0.0"], 2),
         (&["2.0"], 2),
         // Shown as 2.000.
         (&["2.0004"], 2),
@@ -155,7 +163,8 @@ fn target_durations() {
             .collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let hours = [hour("2026-01-02T03", &segments)];
-        let pieces = media_playlist(range("2026-01-02T03", "2026-01-02T04"), &hours);
+        let span = range("2026-01-02T03", "2026-01-02T04");
+        let pieces = MediaPlaylist::of_range(span, &hours).text();
         assert_eq!(
             media(&text(&pieces)).target_duration,
             target,
@@ -178,16 +187,71 @@ fn long_runs_are_shared_and_short_ones_copied() {
         ]
     };
     let hours = two_hours(&segments);
-    let pieces = media_playlist(span, &hours);
+    let pieces = MediaPlaylist::of_range(span, &hours).text();
     // The head, two hours, the end.
     assert_eq!(pieces.len(), 4);
-    assert_eq!(pieces[1].as_ptr(), hours[0].text.as_ptr());
-    assert_eq!(pieces[2].as_ptr(), hours[1].text.as_ptr());
+    assert_eq!(pieces[1].as_ptr(), hours[0].lines(0, 1).as_ptr());
+    assert_eq!(pieces[2].as_ptr(), hours[1].lines(0, 1).as_ptr());
     // With a hole after every segment nothing is worth sharing.
     segments.retain(|segment| !segment.contains("4.000000"));
-    let holes = media_playlist(span, &two_hours(&segments));
+    let holes = MediaPlaylist::of_range(span, &two_hours(&segments)).text();
     assert!(holes.len() <= 3, "{}", holes.len());
     assert!(media(&text(&holes)).segments.len() > 2000);
+}
+
+#[test]
+fn what_was_compressed_once_is_taken_again() {
+    let segments: Vec<String> = (0..1800)
+        .map(|n| format!("{:02}:{:02}.000000-2.0-full", n / 30, n % 30 * 2))
+        .collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let lines = hour("2026-01-02T03", &segments);
+    let hours = [Arc::clone(&lines)];
+    let packed = |from: &str, to: &str| {
+        let span = range(
+            &format!("2026-01-02T03:{from}"),
+            &format!("2026-01-02T0{to}"),
+        );
+        let playlist = MediaPlaylist::of_range(span, &hours);
+        let (plain, packed) = (playlist.text().concat(), playlist.gzipped().concat());
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&*packed).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, plain, "{from} {to}");
+        assert!(packed.len() * 5 < plain.len() * 3, "{}", packed.len());
+    };
+    let before = lines.bytes();
+    assert!(!lines.has_grown());
+    packed("10:00", "3:20:00");
+    let after = lines.bytes();
+    assert!(before < after && lines.has_grown());
+    packed("10:01", "3:20:01");
+    packed("09:00", "3:20:00");
+    assert_eq!(lines.bytes(), after);
+    assert!(!lines.has_grown());
+    packed("00:00", "4:00:00");
+    assert!(lines.bytes() > after && lines.has_grown());
+
+    // Listed again with some more: whole blocks and lines are taken over.
+    let again = |count: usize, with: &[Segment]| {
+        let segments = [&lines.segments()[..count], with].concat();
+        let hour = lines.hour();
+        HourLines::new(&channel(), &quality(), hour, segments, Some(&lines))
+    };
+    let same = again(1800, &[]);
+    assert_eq!(same.digest(), lines.digest());
+    assert_eq!(same.lines(0, 1800), lines.lines(0, 1800));
+    // Nothing was left to compress but the last block, which is not whole.
+    let (compressed, whole) = (lines.bytes() - before, same.bytes());
+    let shorter = again(1000, &lines.segments()[1001..]);
+    assert_eq!(shorter.segments().len(), 1799);
+    assert_ne!(shorter.digest(), lines.digest());
+    assert!(shorter.bytes() < whole - compressed / 3);
+    let from_nothing = hour(
+        "2026-01-02T03",
+        &[&segments[..1000], &segments[1001..]].concat(),
+    );
+    assert_eq!(shorter.lines(0, 1799), from_nothing.lines(0, 1799));
+    assert_eq!(shorter.digest(), from_nothing.digest());
 }
 
 #[test]
@@ -259,7 +323,13 @@ proptest! {
         let start = first.start() + chrono::TimeDelta::milliseconds(from * 10);
         let span = TimeRange { start, end: start + chrono::TimeDelta::milliseconds(length * 10) };
 
-        let playlist = media(&text(&media_playlist(span, &hours)));
+        let playlist = MediaPlaylist::of_range(span, &hours);
+        let plain = text(&playlist.text());
+        let packed = playlist.gzipped().concat();
+        let mut unpacked = String::new();
+        GzDecoder::new(&*packed).read_to_string(&mut unpacked).unwrap();
+        prop_assert_eq!(&unpacked, &plain);
+        let playlist = media(&plain);
         let all = hours.iter().flat_map(|hour| hour.segments());
         let selection = select(span, all);
         prop_assert_eq!(playlist.end_list, !selection.ends_with_hole());

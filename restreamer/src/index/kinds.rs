@@ -14,10 +14,10 @@ impl OfHour for HourLines {
         store: &Store,
         Rendition { channel, quality }: &Rendition,
         hour: Hour,
-        _before: Option<&HourLines>,
+        before: Option<&HourLines>,
     ) -> Result<HourLines, StoreError> {
         let segments = store.best(channel, quality, hour)?;
-        Ok(HourLines::new(channel, quality, hour, segments))
+        Ok(HourLines::new(channel, quality, hour, segments, before))
     }
 
     fn bytes(&self) -> usize {

@@ -4,25 +4,35 @@ mod body;
 mod range;
 mod variants;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use common::names::{Channel, Quality};
+use common::segment::Hour;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::body::PiecesBody;
 use super::conditions::{self, Validators};
+use super::encoding::Encoding;
 use super::{blocking, changing};
 use crate::App;
 use crate::error::ApiError;
-use crate::hls;
+use crate::hls::{self, MediaPlaylist};
 use crate::index::Rendition;
+use crate::live::View;
 use crate::params::{Bounds, Params};
 use crate::paths::Parts;
+
+/// What is complete and so old changes no more, but for the rare segment that is taken back or
+/// found in a better copy.
+const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
+
+/// For how long such a playlist may be kept without asking again.
+const LONG: &str = "public, max-age=3600";
 
 /// The end of a playlist's name in the path.
 const SUFFIX: &str = ".m3u8";
@@ -47,7 +57,13 @@ pub(super) async fn master(
         let query = query.as_deref().filter(|query| !query.is_empty());
         let text = hls::master_playlist(&channel, &variants, query);
         let validators = Validators::of_content(&text);
-        Ok(respond(&request, &validators, || vec![text.into()]))
+        // Replication may add to any range at any moment.
+        let mut head = changing(hls::CONTENT_TYPE);
+        validators.tell(&mut head);
+        match conditions::evaluate(&request, &validators).status() {
+            Some(status) => Ok((status, head).into_response()),
+            None => Ok((head, text).into_response()),
+        }
     })
     .await
 }
@@ -77,13 +93,60 @@ pub(super) async fn media(
             let name = format!("{channel}/{quality}");
             return Err(ApiError::not_found("video quality", &name));
         }
-        let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
-        let hours = app.index.hours(&rendition, &plan.hours)?;
-        let validators = Validators::of_content(&(plan.range, hls::digests(&hours)));
-        let pieces = || hls::media_playlist(plan.range, &hours);
-        Ok(respond(&request, &validators, pieces))
+        let now = Utc::now();
+        let (playlist, is_past) = match bounds.end {
+            None => (live(&app, &rendition, bounds, now)?, false),
+            Some(end) => {
+                let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
+                let hours = app.index.hours(&rendition, &plan.hours)?;
+                let playlist = MediaPlaylist::of_range(plan.range, &hours);
+                (playlist, now - end > SETTLED_AFTER)
+            }
+        };
+        let answer = respond_media(&request, &playlist, is_past);
+        for run in playlist.runs.iter().filter(|run| run.lines.has_grown()) {
+            app.index.weigh(&rendition, run.lines.hour(), &run.lines);
+        }
+        Ok(answer)
     })
     .await
+}
+
+/// The live playlist, brought up to date.
+fn live(
+    app: &App,
+    rendition: &Arc<Rendition>,
+    bounds: Bounds,
+    now: DateTime<Utc>,
+) -> Result<MediaPlaylist, ApiError> {
+    let slot = app.views.view(rendition, bounds.start);
+    // One that panicked left the list as it was or with more in it, which is right too.
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    let existing = app.store.hours(&rendition.channel, &rendition.quality)?;
+    let view = match &mut *slot {
+        Some(view) => view,
+        empty => {
+            let plan = range::plan(bounds, || Ok(existing.clone()))?;
+            if existing.is_empty() && bounds.start.is_none() {
+                // Nobody knows yet where it will begin.
+                return Ok(View::new(now).playlist());
+            }
+            empty.insert(View::new(plan.range.start))
+        }
+    };
+    let first = Hour::of(view.next()).previous();
+    let needed: Vec<Hour> = existing
+        .iter()
+        .copied()
+        .filter(|&hour| hour >= first)
+        .collect();
+    view.extend(&app.index.hours(rendition, &needed)?, now);
+    view.slide(
+        existing
+            .first()
+            .map_or(DateTime::<Utc>::MAX_UTC, |hour| hour.start()),
+    );
+    Ok(view.playlist())
 }
 
 /// Waits until a media playlist's turn has come.
@@ -109,17 +172,24 @@ fn no_such_playlist() -> ApiError {
     ))
 }
 
-/// The answer with a playlist, which is written only if the client does not have it already.
-fn respond(
-    request: &HeaderMap,
-    validators: &Validators,
-    playlist: impl FnOnce() -> Vec<Bytes>,
-) -> Response {
-    // Replication may add to any range at any moment.
+/// The answer with a media playlist, which is written only if the client does not have it
+/// already. `is_past`: whatever the playlist lacks, the stream will not bring any more.
+fn respond_media(request: &HeaderMap, playlist: &MediaPlaylist, is_past: bool) -> Response {
+    let encoding = Encoding::of(request);
+    let validators = Validators::of_content(&(playlist, encoding));
     let mut head = changing(hls::CONTENT_TYPE);
-    validators.tell(&mut head);
-    match conditions::evaluate(request, validators).status() {
-        Some(status) => (status, head).into_response(),
-        None => (head, Body::new(PiecesBody::new(playlist()))).into_response(),
+    if is_past && playlist.has_no_hole() {
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static(LONG));
     }
+    validators.tell(&mut head);
+    encoding.tell(&mut head);
+    if let Some(status) = conditions::evaluate(request, &validators).status() {
+        head.remove(header::CONTENT_ENCODING);
+        return (status, head).into_response();
+    }
+    let pieces = match encoding {
+        Encoding::Identity => playlist.text(),
+        Encoding::Gzip => playlist.gzipped(),
+    };
+    (head, Body::new(PiecesBody::new(pieces))).into_response()
 }

@@ -122,9 +122,11 @@ async fn what_changes_on_disk_is_in_the_next_playlist() {
         api.write(&format!("c/source/2026-01-02T03/{segment}"), b"x");
         assert_eq!(media(&api.get(target).await).segments.len(), n + 1);
     }
+    let bounded = format!("{target}?start=2026-01-02T03:00&end=2026-01-02T04:00");
+    assert_eq!(media(&api.get(&bounded).await).segments.len(), 60);
     let first = name("00:00.000000-1.0-full").replace(".ts", ".tombstone");
     api.write(&format!("c/source/2026-01-02T03/{first}"), b"");
-    assert_eq!(media(&api.get(target).await).segments.len(), 59);
+    assert_eq!(media(&api.get(&bounded).await).segments.len(), 59);
 }
 
 #[tokio::test]
@@ -135,13 +137,14 @@ async fn a_client_that_has_the_list_gets_no_body_until_it_changes() {
     let media = format!("/playlist/c/source.m3u8?{range}");
     let tags = async || {
         let mut tags = Vec::new();
-        for target in [
-            media.as_str(),
-            "/playlist/c.m3u8",
-            "/files/c/source/2026-01-02T03",
+        for (target, life) in [
+            (media.as_str(), "public, max-age=3600"),
+            ("/playlist/c/source.m3u8", "no-cache"),
+            ("/playlist/c.m3u8", "no-cache"),
+            ("/files/c/source/2026-01-02T03", "no-cache"),
         ] {
             let answer = api.get(target).await;
-            assert_eq!(answer.header("cache-control"), Some("no-cache"));
+            assert_eq!(answer.header("cache-control"), Some(life), "{target}");
             let tag = answer.header("etag").unwrap().to_owned();
             let known = [("if-none-match", tag.as_str())];
             let again = api.request("GET", target, &known).await;
@@ -156,12 +159,139 @@ async fn a_client_that_has_the_list_gets_no_body_until_it_changes() {
     assert_eq!(tags().await, before);
     let other = format!("{media}:30");
     assert_ne!(api.get(&other).await.header("etag"), Some(&*before[0]));
-    let path = format!("c/source/2026-01-02T03/{}", name("59:59.000000-2.0-full"));
+    for segment in [
+        "15:05.000000-10.004-full",
+        "59:59.000000-30.0-full",
+        "59:57.0-4.0-full",
+    ] {
+        let path = format!("c/source/2026-01-02T03/{}", name(segment));
+        api.write(&path, &[0; 1000]);
+    }
+    let path = format!("c/source/2026-01-02T04/{}", name("00:05.000000-2.0-full"));
     api.write(&path, &[0; 1000]);
     let after = tags().await;
     for (before, after) in before.iter().zip(&after) {
         assert_ne!(before, after);
     }
+}
+
+#[tokio::test]
+async fn only_what_is_complete_and_past_is_kept() {
+    let api = Api::new(&[]);
+    add_hour(&api, "source", "2026-01-02T03", 1);
+    let hole = name("30:05.000000-10.0-full");
+    let long = Some("public, max-age=3600");
+    // (range, kept with all, kept with a hole at 30:05)
+    let table = [
+        ("start=2026-01-02T03:10&end=2026-01-02T03:20", long, long),
+        ("start=2026-01-02T03:10&end=2026-01-02T03:40", long, None),
+        ("start=2026-01-02T03:10&end=2026-01-02T05:00", None, None),
+        ("start=2026-01-02T03:10", None, None),
+        ("start=2026-01-02T03:10&end=9999-01-01", None, None),
+    ];
+    for with_hole in [false, true] {
+        if with_hole {
+            std::fs::remove_file(api.path(&format!("c/source/2026-01-02T03/{hole}"))).unwrap();
+        }
+        for (range, whole, holed) in table {
+            let target = format!("/playlist/c/source.m3u8?{range}");
+            let life = if with_hole { holed } else { whole };
+            let answer = api.get(&target).await;
+            assert_eq!(
+                answer.header("cache-control"),
+                life.or(Some("no-cache")),
+                "{range}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn compressed_it_says_the_same() {
+    let api = Api::new(&[]);
+    add_hour(&api, "source", "2026-01-02T03", 1);
+    let gzip = [("accept-encoding", "gzip, deflate, br, zstd")];
+    for target in [
+        "/playlist/c/source.m3u8?start=2026-01-02T03:00:05&end=2026-01-02T04:00:05",
+        "/playlist/c/source.m3u8?start=2026-01-02T03:12:34&end=2026-01-02T03:56",
+        "/playlist/c/source.m3u8?start=2026-01-02T03:12:34",
+        "/playlist/c/source.m3u8?start=2026-02-02&end=2026-02-03",
+    ] {
+        let plain = api.get(target).await;
+        let packed = api.request("GET", target, &gzip).await;
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        assert_eq!(packed.header("vary"), Some("accept-encoding"));
+        assert_eq!(plain.header("vary"), Some("accept-encoding"));
+        assert_eq!(packed.content(), plain.body, "{target}");
+        assert_ne!(packed.header("etag"), plain.header("etag"));
+        let length = packed.body.len().to_string();
+        assert_eq!(packed.header("content-length"), Some(length.as_str()));
+        let tag = packed.header("etag").unwrap();
+        let known = [gzip[0], ("if-none-match", tag)];
+        let again = api.request("GET", target, &known).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+        assert_eq!(again.header("content-encoding"), None);
+        let head = api.request("HEAD", target, &gzip).await;
+        assert_eq!(head.header("content-length"), Some(length.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_live_list_only_ever_grows_at_its_end() {
+    let api = Api::new(&[]);
+    let add = |second: u32| {
+        let name = name(&format!("00:{second:02}.000000-2.0-full"));
+        api.write(&format!("c/source/2026-01-02T03/{name}"), b"x");
+    };
+    [0, 2, 6, 8].map(add);
+    let seconds = |answer: &Answer| {
+        let playlist = media(answer);
+        let times = playlist.segments.iter().map(|segment| {
+            let mark = if segment.discontinuity { "|" } else { "" };
+            format!("{mark}{}", segment.program_date_time.unwrap().format("%-S"))
+        });
+        times.collect::<Vec<_>>().join(" ")
+    };
+    let live = "/playlist/c/source.m3u8?start=2026-01-02T03:00";
+    let answer = api.get(live).await;
+    assert_eq!(seconds(&answer), "0 2 |6 8");
+    assert!(answer.text().contains("\n#EXT-X-START:TIME-OFFSET=-6\n"));
+    assert!(answer.text().contains("\n#EXT-X-TARGETDURATION:2\n"));
+    // What was missing comes late: a player that has seen the list is not told, others are.
+    add(4);
+    add(10);
+    assert_eq!(seconds(&api.get(live).await), "0 2 |6 8 10");
+    assert_eq!(
+        seconds(&api.get(&format!("{live}:00")).await),
+        "0 2 |6 8 10"
+    );
+    assert_eq!(
+        seconds(&api.get("/playlist/c/source.m3u8").await),
+        "0 2 4 6 8 10"
+    );
+    let answer = api.get(&format!("{live}&end=2026-01-02T03:00:12")).await;
+    assert_eq!(seconds(&answer), "0 2 4 6 8 10");
+    assert!(!answer.text().contains("EXT-X-START"));
+    // Hours later it still goes on, and after twelve the oldest slides out.
+    for hour in ["2026-01-02T10", "2026-01-02T16"] {
+        let name = name("00:00.000000-2.0-full");
+        api.write(&format!("c/source/{hour}/{name}"), b"x");
+    }
+    let playlist = media(&api.get(live).await);
+    assert_eq!(playlist.media_sequence, 5);
+    assert_eq!(playlist.discontinuity_sequence, 2);
+    assert_eq!(seconds(&api.get(live).await), "0 |0");
+    // Retention takes hours away.
+    std::fs::remove_dir_all(api.path("c/source/2026-01-02T10")).unwrap();
+    std::fs::remove_dir_all(api.path("c/source/2026-01-02T03")).unwrap();
+    let playlist = media(&api.get(live).await);
+    assert_eq!((playlist.media_sequence, playlist.segments.len()), (6, 1));
+    assert_eq!(playlist.discontinuity_sequence, 3);
+    // Whoever asks for that much for the first time is refused.
+    let answer = api
+        .get("/playlist/c/source.m3u8?start=2026-01-02T02:59")
+        .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! A file's bytes on their way to a client: read a buffer at a time, when the client has taken
 //! the one before, so that a slow client holds one buffer and no thread.
 //!
-//! What the kernel has in memory already goes from there to the socket, where the connection
-//! can do that, or else is read at once, without a detour over a blocking thread; the rest is
-//! read on such a thread.
+//! What the kernel has in memory already is read at once, without a detour over a blocking
+//! thread; the rest on such a thread. With more clients than buffers fit into the processor's
+//! cache, it goes from the kernel's memory to the socket, where the connection can do that. (With
+//! few, a copy that stays in the cache is faster, and costs no more: see docs/PERFORMANCE.md.)
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -113,6 +114,7 @@ impl HttpBody for FileBody {
             this.parts.push_front(Part::File(span));
             if let Some(sender) = &this.sender
                 && span.length() >= SEND_FROM
+                && !this.buffers.are_few_in_use()
                 && is_in_memory(this.file.file(), span)
             {
                 let length = span.length().min(SEND_AT_ONCE);

@@ -16,7 +16,7 @@ const SMALL: usize = 16 * 1024;
 /// Large buffers under way at once: 64 MiB.
 const MAX_LARGE: usize = 256;
 
-/// Large buffers kept for the next use: 8 MiB.
+/// Large buffers kept for the next use: 8 MiB, which is as much as stays in a processor's cache.
 const MAX_KEPT: usize = 32;
 
 /// The buffers of a server.
@@ -48,6 +48,11 @@ impl Buffers {
             filled: 0,
             home: None,
         }
+    }
+
+    /// True iff a buffer taken now would probably be one that is still in the processor's cache.
+    pub(super) fn are_few_in_use(&self) -> bool {
+        self.large_out.load(Ordering::Relaxed) < MAX_KEPT
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Box<[u8]>>> {

@@ -1,0 +1,214 @@
+//! The lines of one hour's segments in a media playlist, as text and compressed.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use common::names::{Channel, Quality};
+use common::segment::{Hour, Segment};
+use percent_encoding::utf8_percent_encode;
+
+use super::IN_PATH;
+use crate::gzip::Block;
+
+/// So many segments are compressed together: a block's start costs some hundred bytes, and one
+/// that is not taken in whole has to be compressed again.
+const BLOCK: usize = 128;
+
+/// The best segments of one hour and their lines in a media playlist.
+#[derive(Debug)]
+pub struct HourLines {
+    hour: Hour,
+    /// In order of time.
+    segments: Vec<Segment>,
+    /// The lines of all segments, one segment after the other.
+    text: Bytes,
+    /// Where each segment's lines end in `text`; as many as there are segments.
+    ends: Vec<usize>,
+    /// Of `text`: the same iff the text is the same, as good as certainly.
+    digest: u64,
+    /// The lines of `BLOCK` segments each, the last one of what is left; compressed when
+    /// somebody first asks for that.
+    blocks: Vec<OnceLock<Block>>,
+    /// What `blocks` take, in bytes.
+    compressed: AtomicUsize,
+    /// True iff `compressed` has grown since somebody asked.
+    has_grown: AtomicBool,
+}
+
+impl HourLines {
+    /// Writes the lines of the best segments of an hour, which are in order of time. `before` is
+    /// what they were before: where nothing has changed, its lines are taken over.
+    #[must_use]
+    pub fn new(
+        channel: &Channel,
+        quality: &Quality,
+        hour: Hour,
+        segments: Vec<Segment>,
+        before: Option<&HourLines>,
+    ) -> HourLines {
+        let mut blocks = Vec::new();
+        let mut text = Vec::new();
+        let mut ends = Vec::with_capacity(segments.len());
+        if let Some(before) = before {
+            let pairs = segments.iter().zip(&before.segments);
+            let same = pairs.take_while(|(new, old)| new == old).count();
+            ends.extend_from_slice(&before.ends[..same]);
+            text.extend_from_slice(&before.text[..before.end(same)]);
+            blocks.extend_from_slice(&before.blocks[..same / BLOCK]);
+        }
+        let writer = Writer::new(channel, quality, hour);
+        for segment in &segments[ends.len()..] {
+            writer.write(segment, &mut text);
+            if ends.is_empty() {
+                // The lines of one hour are much alike: two steps of growth instead of twenty.
+                text.reserve_exact((text.len() + 8) * segments.len());
+            }
+            ends.push(text.len());
+        }
+        text.shrink_to_fit();
+        blocks.resize_with(segments.len().div_ceil(BLOCK), OnceLock::new);
+        let compressed = blocks.iter().filter_map(OnceLock::get).map(Block::bytes);
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        HourLines {
+            hour,
+            digest: hasher.finish(),
+            compressed: compressed.sum::<usize>().into(),
+            has_grown: false.into(),
+            segments,
+            text: text.into(),
+            ends,
+            blocks,
+        }
+    }
+
+    /// The hour.
+    #[must_use]
+    pub fn hour(&self) -> Hour {
+        self.hour
+    }
+
+    /// The segments, in order of time.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// What tells these lines from any others.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The memory that it takes now, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+            + self.compressed.load(Ordering::Relaxed)
+            + self.segments.capacity() * size_of::<Segment>()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.blocks.capacity() * size_of::<OnceLock<Block>>()
+    }
+
+    /// True iff it takes more memory than when this was last asked.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.has_grown.load(Ordering::Relaxed) && self.has_grown.swap(false, Ordering::Relaxed)
+    }
+
+    /// Where the lines of the first `count` segments end.
+    fn end(&self, count: usize) -> usize {
+        count.checked_sub(1).map_or(0, |last| self.ends[last])
+    }
+
+    /// The lines of the segments `from..to`, without a copy.
+    pub(super) fn lines(&self, from: usize, to: usize) -> Bytes {
+        self.text.slice(self.end(from)..self.end(to))
+    }
+
+    /// The compressed lines of the segments from `from` on, if a block begins there and ends
+    /// before `to`; and where it ends.
+    pub(super) fn block(&self, from: usize, to: usize) -> Option<(&Block, usize)> {
+        let end = (from + BLOCK).min(self.segments.len());
+        if !from.is_multiple_of(BLOCK) || from == end || end > to {
+            return None;
+        }
+        let block = self.blocks[from / BLOCK].get_or_init(|| {
+            let block = Block::new(&self.lines(from, end));
+            self.compressed.fetch_add(block.bytes(), Ordering::Relaxed);
+            self.has_grown.store(true, Ordering::Relaxed);
+            block
+        });
+        Some((block, end))
+    }
+
+    /// Where the next block begins after `from`.
+    pub(super) fn next_block(from: usize) -> usize {
+        (from + 1).next_multiple_of(BLOCK)
+    }
+
+    /// Where the segments of a run stand here, if they do with the same lines, one after the
+    /// other: the run's `from..to` in `other`, an hour's lines at another time.
+    pub(crate) fn find(&self, other: &HourLines, from: usize, to: usize) -> Option<(usize, usize)> {
+        let first = other.segments.get(from)?.start_micros();
+        let at = self.segments.partition_point(|s| s.start_micros() < first);
+        let end = at + (to - from);
+        let is_there = end <= self.segments.len() && self.lines(at, end) == other.lines(from, to);
+        is_there.then_some((at, end))
+    }
+}
+
+/// Writes lines of an hour.
+struct Writer {
+    hour: Hour,
+    hour_name: String,
+    /// Of each segment, up to its name.
+    path: String,
+}
+
+impl Writer {
+    fn new(channel: &Channel, quality: &Quality, hour: Hour) -> Writer {
+        let hour_name = hour.to_string();
+        let path = format!(
+            "/segments/{}/{}/{}/",
+            utf8_percent_encode(channel.as_str(), IN_PATH),
+            utf8_percent_encode(quality.as_str(), IN_PATH),
+            utf8_percent_encode(&hour_name, IN_PATH),
+        );
+        Writer {
+            hour,
+            hour_name,
+            path,
+        }
+    }
+
+    fn write(&self, segment: &Segment, text: &mut Vec<u8>) {
+        let offset = segment.start_micros() - self.hour.start_micros();
+        let (seconds, micros) = (offset / 1_000_000, offset % 1_000_000);
+        let (minute, second) = (seconds / 60, seconds % 60);
+        let millis = millis(segment);
+        let (whole, fraction) = (millis / 1000, millis % 1000);
+        let mut lines = String::with_capacity(256);
+        let name = segment.to_string();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            lines,
+            "#EXT-X-PROGRAM-DATE-TIME:{}:{minute:02}:{second:02}.{micros:06}Z\n\
+             #EXTINF:{whole}.{fraction:03},live\n\
+             {}{}",
+            self.hour_name,
+            self.path,
+            utf8_percent_encode(&name, IN_PATH)
+        );
+        text.extend_from_slice(lines.as_bytes());
+    }
+}
+
+/// A segment's duration in milliseconds, to the nearest, as `EXTINF` gives it.
+pub(super) fn millis(segment: &Segment) -> u64 {
+    // A duration is never negative.
+    let micros = u64::try_from(segment.duration().micros()).unwrap_or(0);
+    (micros + 500) / 1000
+}

@@ -1,0 +1,173 @@
+//! One live list: what it has said, and what it says next. Pure.
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::segment::Segment;
+use common::selection::{Piece, Selection, TimeRange, select, select_after};
+
+use crate::hls::{HourLines, MediaPlaylist, Run, longest_millis, runs, target_seconds};
+
+/// What follows a hole that is younger is held back: the other node's copy, or the next try,
+/// may still fill it, and nothing can be put in later.
+const HOLD_BACK: TimeDelta = TimeDelta::seconds(15);
+
+/// The most that a live list holds (SPEC §4: more needs both bounds). What is older slides out.
+const MAX_LENGTH: TimeDelta = TimeDelta::hours(12);
+
+/// A live list.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// What is in it.
+    runs: VecDeque<Run>,
+    /// What it said last; `Some` iff it ever said anything, even if nothing of it is left.
+    last: Option<Segment>,
+    /// Where it begins.
+    start: DateTime<Utc>,
+    /// In milliseconds, the longest segment that it was ever made from.
+    longest: u64,
+    /// The number of the first segment in it: so many were let go of.
+    media_sequence: u64,
+    /// How many discontinuities were let go of.
+    discontinuity_sequence: u64,
+}
+
+impl View {
+    /// A list that begins at an instant and says nothing yet.
+    pub(crate) fn new(start: DateTime<Utc>) -> View {
+        View {
+            runs: VecDeque::new(),
+            last: None,
+            start,
+            longest: 0,
+            media_sequence: 0,
+            discontinuity_sequence: 0,
+        }
+    }
+
+    /// Where to look for what comes next: hours from that before this instant on.
+    pub(crate) fn next(&self) -> DateTime<Utc> {
+        self.last.as_ref().map_or(self.start, Segment::start)
+    }
+
+    /// Adds what has come since. `hours` are those from the hour before [`View::next`] on, in order
+    /// of time; `now` is the time.
+    pub(crate) fn extend(&mut self, hours: &[Arc<HourLines>], now: DateTime<Utc>) {
+        self.renew(hours);
+        let segments = || hours.iter().flat_map(|hour| hour.segments());
+        let selection = match &self.last {
+            Some(last) => select_after(last, DateTime::<Utc>::MAX_UTC, segments()),
+            None => {
+                // The duration that all lists of the rendition have lately had.
+                self.longest = longest_millis(segments());
+                let range = TimeRange {
+                    start: self.start,
+                    end: DateTime::<Utc>::MAX_UTC,
+                };
+                select(range, segments())
+            }
+        };
+        let new = runs(hours, certain(&selection, self.last.is_none(), now));
+        for run in new {
+            self.push(run);
+        }
+    }
+
+    /// Where an hour was listed again and has the same lines in the same order among others,
+    /// takes these: the old ones need no longer be kept for this list's sake.
+    fn renew(&mut self, hours: &[Arc<HourLines>]) {
+        let Some(first) = hours.first().map(|hour| hour.hour()) else {
+            return;
+        };
+        for run in self.runs.iter_mut().rev() {
+            let hour = run.lines.hour();
+            if hour < first {
+                break;
+            }
+            let new = hours.iter().find(|lines| lines.hour() == hour);
+            if let Some(new) = new.filter(|new| !Arc::ptr_eq(new, &run.lines))
+                && let Some((from, to)) = new.find(&run.lines, run.from, run.to)
+            {
+                run.lines = Arc::clone(new);
+                (run.from, run.to) = (from, to);
+            }
+        }
+    }
+
+    fn push(&mut self, run: Run) {
+        self.longest = self.longest.max(longest_millis(run.segments()));
+        if let Some(last) = run.segments().last() {
+            self.last = Some(last.clone());
+        }
+        match self.runs.back_mut() {
+            Some(back)
+                if !run.after_hole
+                    && back.to == run.from
+                    && Arc::ptr_eq(&back.lines, &run.lines) =>
+            {
+                back.to = run.to;
+            }
+            _ => self.runs.push_back(run),
+        }
+    }
+
+    /// Lets go of what is no longer there, in hours before `first`, and of what is older than a
+    /// live list may be.
+    pub(crate) fn slide(&mut self, first: DateTime<Utc>) {
+        let Some(last) = &self.last else { return };
+        let first = first.max(last.end() - MAX_LENGTH);
+        while let Some(run) = self.runs.front_mut() {
+            let gone = run
+                .segments()
+                .partition_point(|segment| segment.start() < first);
+            self.media_sequence += gone as u64;
+            run.from += gone;
+            if run.from < run.to {
+                return;
+            }
+            self.runs.pop_front();
+            // The next run's tag goes with it: nothing is above a list's first segment.
+            if self.runs.front().is_some_and(|next| next.after_hole) {
+                self.discontinuity_sequence += 1;
+            }
+        }
+    }
+
+    /// The list as it is now.
+    pub(crate) fn playlist(&self) -> MediaPlaylist {
+        MediaPlaylist {
+            runs: self.runs.iter().cloned().collect(),
+            target: target_seconds(self.longest),
+            media_sequence: self.media_sequence,
+            discontinuity_sequence: self.discontinuity_sequence,
+            is_live: true,
+            is_complete: false,
+        }
+    }
+}
+
+/// What of a selection will not change any more: up to the first hole that may yet be filled, and
+/// up to a segment that is cut short or doubtful and may yet come in full. What lies before the
+/// list's first segment is not told: `is_first` says that the selection begins with that.
+fn certain<'a>(
+    selection: &Selection<'a>,
+    is_first: bool,
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = Piece<'a>> {
+    let is_young = move |at: DateTime<Utc>| now - at < HOLD_BACK;
+    let pieces = selection.pieces();
+    let count = pieces
+        .iter()
+        .enumerate()
+        .position(|(index, piece)| match piece {
+            Piece::Hole(hole) => is_young(hole.end) && !(is_first && index == 0),
+            Piece::Segment(segment) => !segment.is_full() && is_young(segment.end()),
+        });
+    let certain: Vec<Piece<'a>> = pieces[..count.unwrap_or(pieces.len())].to_vec();
+    certain.into_iter()
+}
