@@ -2,16 +2,21 @@
 //! and the first good answer wins (SPEC §5: soft and hard timeouts).
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+/// An attempt that comes in drop by drop is late all the same after so many soft timeouts.
+const DRIPPING: u32 = 6;
+
 /// When to start further attempts, and when to give all of them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hedge {
-    /// After so long without an answer another attempt starts, and again after as long.
+    /// When the newest attempt has stood still for so long, another one starts.
     pub soft: Duration,
     /// After so long all attempts are given up.
     pub hard: Duration,
@@ -30,35 +35,75 @@ pub enum HedgeError<E> {
     TimedOut(Duration),
 }
 
+/// How far an attempt has come. Clones are the same attempt's.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    begun: Instant,
+    /// When something last came, in microseconds since it began.
+    latest: Arc<AtomicU64>,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress {
+            begun: Instant::now(),
+            latest: Arc::default(),
+        }
+    }
+}
+
+impl Progress {
+    /// Something has come: the attempt does not stand still.
+    pub fn note(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.latest.store(now, Ordering::Relaxed);
+    }
+
+    /// Ends when the attempt has stood still for `still`, or has gone on for `whole`.
+    pub async fn is_late(&self, still: Duration, whole: Duration) {
+        let end = self.begun + whole;
+        loop {
+            let latest = Duration::from_micros(self.latest.load(Ordering::Relaxed));
+            let late = end.min(self.begun + latest + still);
+            if Instant::now() >= late {
+                return;
+            }
+            sleep_until(late).await;
+        }
+    }
+}
+
 impl Hedge {
-    /// Runs `attempt(0)`, `attempt(1)` … as the timeouts say, and returns the first success.
-    /// If attempts fail, the others go on; when none is left, the last failure is returned.
-    /// Dropping the future drops all attempts.
+    /// Runs `attempt(0, …)`, `attempt(1, …)` … as the timeouts say, and returns the first
+    /// success. An attempt notes its progress, if it has any. If attempts fail, the others go
+    /// on; when none is left, the last failure is returned. Dropping the future drops all
+    /// attempts.
     ///
     /// # Errors
     /// [`HedgeError`].
     pub async fn run<T, E, F: Future<Output = Result<T, E>>>(
         self,
-        mut attempt: impl FnMut(usize) -> F,
+        mut attempt: impl FnMut(usize, Progress) -> F,
     ) -> Result<T, HedgeError<E>> {
-        let start = Instant::now();
-        let give_up = start + self.hard;
-        let mut next = start + self.soft;
-        let mut started = 1;
-        let mut attempts = FuturesUnordered::from_iter([attempt(0)]);
+        let give_up = Instant::now() + self.hard;
+        let mut attempts = FuturesUnordered::new();
+        let mut started = 0;
         loop {
-            tokio::select! {
-                biased;
-                Some(outcome) = attempts.next() => match outcome {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) if attempts.is_empty() => return Err(HedgeError::Failed(error)),
-                    Err(_) => {}
-                },
-                () = sleep_until(give_up) => return Err(HedgeError::TimedOut(self.hard)),
-                () = sleep_until(next), if attempts.len() < self.most => {
-                    attempts.push(attempt(started));
-                    started += 1;
-                    next = Instant::now() + self.soft;
+            let progress = Progress::default();
+            attempts.push(attempt(started, progress.clone()));
+            started += 1;
+            let late = progress.is_late(self.soft, self.soft * DRIPPING);
+            tokio::pin!(late);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(outcome) = attempts.next() => match outcome {
+                        Ok(answer) => return Ok(answer),
+                        Err(error) if attempts.is_empty() => return Err(HedgeError::Failed(error)),
+                        Err(_) => {}
+                    },
+                    () = sleep_until(give_up) => return Err(HedgeError::TimedOut(self.hard)),
+                    () = &mut late, if attempts.len() < self.most => break,
                 }
             }
         }
@@ -85,7 +130,7 @@ mod tests {
         let start = Instant::now();
         let mut started = 0;
         let outcome = HEDGE
-            .run(|n| {
+            .run(|n, _| {
                 started += 1;
                 let (seconds, good) = answers.get(n).copied().unwrap_or((9999, false));
                 async move {
@@ -95,6 +140,27 @@ mod tests {
             })
             .await;
         (outcome, start.elapsed().as_secs(), started)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_in_is_not_late_unless_it_drips() {
+        // (seconds between pieces, pieces, attempts)
+        for (pause, pieces, attempts) in [(4, 3, 1), (4, 9, 2), (6, 2, 3)] {
+            let mut started = 0;
+            let outcome: Result<(), HedgeError<()>> = HEDGE
+                .run(|_, progress| {
+                    started += 1;
+                    async move {
+                        for _ in 0..pieces {
+                            sleep(Duration::from_secs(pause)).await;
+                            progress.note();
+                        }
+                        Ok(())
+                    }
+                })
+                .await;
+            assert_eq!((outcome, started), (Ok(()), attempts), "{pause} {pieces}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::hedge::Progress;
 use crate::metrics::{self, LATENCY_BUCKETS};
 
 /// A peer that does not take a connection by then is as good as down; it is tried again.
@@ -219,10 +220,24 @@ pub async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>, HttpEr
 /// # Errors
 /// [`HttpError::Body`] and [`HttpError::TooLarge`].
 pub async fn read_all(
-    mut response: Response,
+    response: Response,
     kind: &'static str,
     limit: u64,
 ) -> Result<Bytes, HttpError> {
+    read_all_noting(response, kind, limit, &Progress::default()).await
+}
+
+/// The same, noting each piece that comes.
+///
+/// # Errors
+/// As [`read_all`].
+pub async fn read_all_noting(
+    mut response: Response,
+    kind: &'static str,
+    limit: u64,
+    progress: &Progress,
+) -> Result<Bytes, HttpError> {
+    progress.note();
     let mut body = BytesMut::new();
     let too_large = |response: &Response| HttpError::TooLarge {
         url: shown(response.url()),
@@ -239,6 +254,7 @@ pub async fn read_all(
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large(&response));
         }
+        progress.note();
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())

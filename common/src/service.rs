@@ -61,8 +61,7 @@ pub fn options<O: CommandFactory + FromArgMatches>(service: &str) -> Result<O, E
         .and_then(|mut matches| O::from_arg_matches_mut(&mut matches))
         .map_err(|error| {
             if error.use_stderr() {
-                eprintln!("{service}: {}", one_line(&error));
-                ExitCode::from(USAGE)
+                bad_options(service, &one_line(&error))
             } else {
                 // Help or version; nobody is there to hear that they could not be printed.
                 let _ = error.print();
@@ -71,14 +70,24 @@ pub fn options<O: CommandFactory + FromArgMatches>(service: &str) -> Result<O, E
         })
 }
 
-/// Lets every option come from the environment too.
+/// Says in one line what is wrong with the options, and gives the exit code for it.
+pub fn bad_options(service: &str, problem: &str) -> ExitCode {
+    eprintln!("{service}: {problem}");
+    ExitCode::from(USAGE)
+}
+
+/// Lets every option come from the environment too. A variable that is empty is not there: a
+/// compose file cannot leave one out.
 fn with_environment(command: clap::Command, service: &str) -> clap::Command {
     command.mut_args(|argument| {
         if matches!(argument.get_id().as_str(), "help" | "version") {
             return argument;
         }
         let name = format!("{service}_{}", argument.get_id()).to_uppercase();
-        argument.env(clap::builder::OsStr::from(name))
+        match std::env::var_os(&name) {
+            Some(value) if value.is_empty() => argument,
+            _ => argument.env(clap::builder::OsStr::from(name)),
+        }
     })
 }
 
@@ -104,8 +113,12 @@ where
     E: std::fmt::Display,
 {
     if let Err(error) = log_to_stderr(options.log.as_deref()) {
-        eprintln!("{name}: bad value for --log: {error}");
-        return ExitCode::from(USAGE);
+        let whose = if options.log.is_some() {
+            "--log"
+        } else {
+            EnvFilter::DEFAULT_ENV
+        };
+        return bad_options(name, &format!("bad value for {whose}: {error}"));
     }
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -161,6 +174,7 @@ pub fn max_open_files() -> usize {
 /// Logs to standard error, one line an event, and counts what is logged.
 fn log_to_stderr(filter: Option<&str>) -> Result<(), String> {
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let from_environment = from_environment.filter(|filter| !filter.is_empty());
     let filter = filter.or(from_environment.as_deref());
     let filter = filter.unwrap_or(DEFAULT_LOG);
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;

@@ -19,7 +19,7 @@ use prometheus::IntCounterVec;
 
 pub use deletion::DeletedHour;
 pub use file::FileWriter;
-pub use leftovers::Leftovers;
+pub use leftovers::{FRESH, Leftovers};
 pub use listing::{HourListing, HourNames};
 pub use writer::{CommitError, Committed, SegmentWriter};
 
@@ -132,11 +132,13 @@ impl Store {
     pub fn note_unknown(&self, file: PathBuf, channel: &str, quality: &str) {
         // A poisoned set is still a set.
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.len() >= MAX_REMEMBERED_UNKNOWN || unknown.contains(&file) {
+        if unknown.contains(&file) {
             return;
         }
-        tracing::info!(file = %file.display(), "skipped a file that is none of ours");
         UNKNOWN_FILES.with_label_values(&[channel, quality]).inc();
-        unknown.insert(file);
+        if unknown.len() < MAX_REMEMBERED_UNKNOWN {
+            tracing::info!(file = %file.display(), "skipped a file that is none of ours");
+            unknown.insert(file);
+        }
     }
 }

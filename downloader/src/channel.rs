@@ -5,6 +5,19 @@ use std::str::FromStr;
 use common::names::{Channel, NameError};
 use url::Url;
 
+/// Channels separated by blanks: one as an argument, all of them in a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelSpecs(pub Vec<ChannelSpec>);
+
+impl FromStr for ChannelSpecs {
+    type Err = ChannelError;
+
+    fn from_str(text: &str) -> Result<ChannelSpecs, ChannelError> {
+        let specs = text.split_whitespace().map(str::parse);
+        specs.collect::<Result<_, _>>().map(ChannelSpecs)
+    }
+}
+
 /// A channel as it is given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelSpec {

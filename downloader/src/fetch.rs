@@ -1,7 +1,7 @@
 //! What the downloader asks of an origin: playlists, and parts of resources.
 
 use bytes::Bytes;
-use common::hedge::{Hedge, HedgeError};
+use common::hedge::{Hedge, HedgeError, Progress};
 use common::http::{self, HttpClient, HttpError};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderName, RANGE};
 use reqwest::{Response, StatusCode};
@@ -91,7 +91,7 @@ pub(crate) async fn playlist_with(
     hedge: Hedge,
     headers: &[(HeaderName, &str)],
 ) -> Result<Fetched, FetchError> {
-    let attempt = async |n: usize| {
+    let attempt = async |n: usize, progress: Progress| {
         let mut request = match n {
             0 => client.get(url),
             _ => client.get_fresh(url),
@@ -102,7 +102,7 @@ pub(crate) async fn playlist_with(
         let response = client.send_ok(purpose, request).await?;
         // Relative URIs are relative to where we ended up (RFC 8216 §4.1).
         let base = response.url().clone();
-        let body = http::read_all(response, "playlist", MAX_PLAYLIST).await?;
+        let body = http::read_all_noting(response, "playlist", MAX_PLAYLIST, &progress).await?;
         match playlist::read(&body, &base) {
             Ok(playlist) => Ok(Fetched {
                 playlist,

@@ -1,43 +1,45 @@
-//! Gets one segment to the disk, whatever it takes (SPEC §5): attempt after attempt until it is
-//! there in full, the origin does not have it any more, or it is hopelessly late. What an
-//! attempt got before it was cut off is kept as `partial`.
+//! Gets one segment to the disk (SPEC §5), by several attempts side by side if the first is
+//! late. What an attempt got before it was cut off is kept as `partial`. When to try again is
+//! the worker's to say.
 
 mod attempt;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use common::http::HttpClient;
+use common::hedge::Progress;
+use common::http::{HttpClient, HttpError};
 use common::names::{Channel, Quality};
 use common::segment::{FinalType, SegmentType};
 use common::store::{Committed, Store, StoreError};
-use common::timing::jitter;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use reqwest::StatusCode;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::AttemptError;
 use crate::metrics::{METRICS, labels};
 use crate::playlist::Encryption;
 use crate::recorded::Recorded;
-use crate::shared::SharedParts;
+use crate::shared::{SharedError, SharedParts};
 use crate::timeline::Wanted;
 use crate::timing::Timing;
 
 /// A full disk fails every segment: one line a minute says it.
 const DISK_COMPLAINT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// How a segment ended.
+/// How a try ended.
 #[derive(Debug)]
 pub enum Outcome {
     /// It got its final name; the type is `full` or `suspect`.
     Recorded(SegmentType),
     /// It was there in full already.
     Known,
-    /// It cannot be had.
+    /// It cannot be had from there, not now and not later.
     Lost(Loss),
+    /// It did not come this time.
+    Failed(String),
     /// The process is stopping.
     Stopped,
 }
@@ -54,6 +56,9 @@ pub enum Loss {
     /// We cannot decrypt it, and do not store what nobody can play.
     #[error("it is encrypted with {0}, which is not supported")]
     Encrypted(String),
+    /// It is larger than any segment that we would believe.
+    #[error("{0}")]
+    TooLarge(String),
 }
 
 impl Loss {
@@ -63,6 +68,7 @@ impl Loss {
             Loss::Gone(status) => status.as_str(),
             Loss::Late(_) => "late",
             Loss::Encrypted(_) => "encrypted",
+            Loss::TooLarge(_) => "too_large",
         }
     }
 }
@@ -76,42 +82,6 @@ pub struct Stops {
     pub cut: CancellationToken,
 }
 
-/// How far an attempt has come.
-#[derive(Debug)]
-struct Progress {
-    begun: Instant,
-    /// When the head or the latest piece of the body came, in microseconds since it began.
-    latest: AtomicU64,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        Progress {
-            begun: Instant::now(),
-            latest: AtomicU64::new(0),
-        }
-    }
-
-    fn note(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.latest.store(now, Ordering::Relaxed);
-    }
-
-    /// Ends when the attempt has stood still for the soft timeout of its head, or has not come to
-    /// its end in that of its body.
-    async fn is_late(&self, timing: &Timing) {
-        let end = self.begun + timing.body_soft;
-        loop {
-            let latest = std::time::Duration::from_micros(self.latest.load(Ordering::Relaxed));
-            let still = self.begun + latest + timing.head_soft;
-            if Instant::now() >= still.min(end) {
-                return;
-            }
-            sleep_until(still.min(end)).await;
-        }
-    }
-}
-
 /// Gets the segments of one rendition.
 #[derive(Debug)]
 pub struct Getter {
@@ -121,19 +91,32 @@ pub struct Getter {
     quality: Quality,
     timing: Timing,
     recorded: Recorded,
-    shared: SharedParts,
     /// When a full disk was last complained about.
     complained: std::sync::Mutex<Option<Instant>>,
 }
 
-/// What the attempts at one segment share.
-struct Segment<'a> {
-    wanted: &'a Wanted,
-    /// True iff the worker has reason to doubt it.
-    doubtful: bool,
-    stops: &'a Stops,
+/// A segment to get.
+#[derive(Debug)]
+pub struct Job {
+    /// What and where.
+    pub wanted: Wanted,
+    /// True iff there is reason to doubt it.
+    pub doubtful: bool,
+    /// What it needs and shares with others.
+    pub(crate) shared: Arc<SharedParts>,
     /// Bytes of the longest piece that was kept: a shorter one is not worth a file.
     kept: AtomicU64,
+}
+
+impl Job {
+    pub(crate) fn new(wanted: Wanted, doubtful: bool, shared: Arc<SharedParts>) -> Job {
+        Job {
+            wanted,
+            doubtful,
+            shared,
+            kept: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Getter {
@@ -154,32 +137,37 @@ impl Getter {
             quality,
             timing,
             recorded,
-            shared: SharedParts::default(),
             complained: std::sync::Mutex::new(None),
         }
     }
 
-    /// Gets a segment; `doubtful` makes it `suspect`. Dropping the future leaves no file behind
-    /// that has not its final name.
-    pub async fn get(&self, wanted: &Wanted, doubtful: bool, stops: &Stops) -> Outcome {
+    /// Tries to get a segment, once. Dropping the future leaves no file behind that has not its
+    /// final name.
+    pub async fn get(&self, job: &Job, stops: &Stops) -> Outcome {
         let labels = labels(&self.channel, &self.quality);
         let _running = common::http::InProgress::new(METRICS.running.with_label_values(&labels));
-        let outcome = self.get_unmeasured(wanted, doubtful, stops).await;
+        let outcome = self.get_unmeasured(job, stops).await;
         let (channel, quality) = (&self.channel, &self.quality);
-        let url = common::http::shown(&wanted.url);
-        let start = wanted.start.to_rfc3339();
+        let start = job.wanted.start.to_rfc3339();
         match &outcome {
-            Outcome::Lost(loss) => {
-                let labels = [loss.reason(), labels[0], labels[1]];
-                METRICS.lost.with_label_values(&labels).inc();
-                tracing::warn!(%channel, %quality, start, %url, "lost a segment: {loss}");
-            }
-            outcome => tracing::debug!(%channel, %quality, start, ?outcome, "segment done"),
+            Outcome::Lost(loss) => self.lose(&job.wanted, loss),
+            outcome => tracing::debug!(%channel, %quality, start, ?outcome, "a try at a segment"),
         }
         outcome
     }
 
-    async fn get_unmeasured(&self, wanted: &Wanted, doubtful: bool, stops: &Stops) -> Outcome {
+    /// Logs and counts a segment that cannot be had.
+    pub(crate) fn lose(&self, wanted: &Wanted, loss: &Loss) {
+        let (channel, quality) = (&self.channel, &self.quality);
+        let [c, q] = labels(channel, quality);
+        METRICS.lost.with_label_values(&[loss.reason(), c, q]).inc();
+        let start = wanted.start.to_rfc3339();
+        let url = common::http::shown(&wanted.url);
+        tracing::warn!(%channel, %quality, start, %url, "lost a segment: {loss}");
+    }
+
+    async fn get_unmeasured(&self, job: &Job, stops: &Stops) -> Outcome {
+        let wanted = &job.wanted;
         let init = wanted
             .init
             .as_ref()
@@ -189,61 +177,46 @@ impl Getter {
             let method = format!("{} (key format {})", foreign.method, foreign.format);
             return Outcome::Lost(Loss::Encrypted(method));
         }
-        let give_up = Instant::now() + self.timing.segment_give_up;
-        let segment = Segment {
-            wanted,
-            doubtful,
-            stops,
-            kept: AtomicU64::new(0),
-        };
-        loop {
-            if self.recorded.has(wanted.start, wanted.duration).await {
-                return Outcome::Known;
-            }
-            let error = match self.hedged(&segment).await {
-                Ok(committed) => return Outcome::Recorded(committed.segment.kind()),
-                Err(error) => error,
-            };
-            match &error {
-                AttemptError::Gone(status) => return Outcome::Lost(Loss::Gone(*status)),
-                AttemptError::Stopped => return Outcome::Stopped,
-                AttemptError::Store(error) => self.complain(error),
-                error => {
-                    tracing::debug!(channel = %self.channel, quality = %self.quality, %error, "an attempt at a segment failed");
+        if self.recorded.has(wanted.start, wanted.duration).await {
+            return Outcome::Known;
+        }
+        match self.hedged(job, stops).await {
+            Ok(committed) => Outcome::Recorded(committed.segment.kind()),
+            Err(AttemptError::Gone(status)) => Outcome::Lost(Loss::Gone(status)),
+            Err(
+                AttemptError::Http(error @ HttpError::TooLarge { .. })
+                | AttemptError::Shared(SharedError::Http(error @ HttpError::TooLarge { .. })),
+            ) => Outcome::Lost(Loss::TooLarge(error.to_string())),
+            Err(AttemptError::Stopped) => Outcome::Stopped,
+            Err(error) => {
+                if let AttemptError::Store(error) = &error {
+                    self.complain(error);
                 }
-            }
-            let retry = Instant::now() + jitter(self.timing.segment_retry);
-            if retry >= give_up {
-                return Outcome::Lost(Loss::Late(error.to_string()));
-            }
-            tokio::select! {
-                () = sleep_until(retry) => {}
-                () = stops.shutdown.cancelled() => return Outcome::Stopped,
+                Outcome::Failed(error.to_string())
             }
         }
     }
 
     /// Attempts side by side: another one starts when the newest stands still or is late with
-    /// its end; the first to finish wins, and the others leave nothing.
-    async fn hedged(&self, segment: &Segment<'_>) -> Result<Committed, AttemptError> {
-        let shutdown = &segment.stops.shutdown;
+    /// its end; the first to finish wins, and the others leave nothing. At a stop all of them end
+    /// in their own way, so that what each has is kept.
+    async fn hedged(&self, job: &Job, stops: &Stops) -> Result<Committed, AttemptError> {
         let mut attempts = FuturesUnordered::new();
         let mut number = 0;
         loop {
-            let progress = Arc::new(Progress::new());
-            attempts.push(self.attempt(segment, number, Arc::clone(&progress)));
+            let progress = Progress::default();
+            attempts.push(self.attempt(job, stops, number, progress.clone()));
             number += 1;
-            let late = progress.is_late(&self.timing);
+            let late = progress.is_late(self.timing.head_soft, self.timing.body_soft);
             tokio::pin!(late);
             let mut is_late = false;
             while !is_late {
-                let another =
-                    attempts.len() < self.timing.head_hedge().most && !shutdown.is_cancelled();
+                let another = attempts.len() < self.timing.head_hedge().most
+                    && !stops.shutdown.is_cancelled();
                 tokio::select! {
                     biased;
                     Some(outcome) = attempts.next() => match outcome {
                         Ok(committed) => return Ok(committed),
-                        Err(AttemptError::Stopped) => return Err(AttemptError::Stopped),
                         Err(error) if attempts.is_empty() => return Err(error),
                         Err(_) => {}
                     },
@@ -286,8 +259,8 @@ impl Getter {
     }
 
     /// The type of a segment whose body came to its end.
-    fn kind(&self, segment: &Segment<'_>, begun: Instant) -> FinalType {
-        if segment.doubtful || begun.elapsed() >= self.timing.suspect_after {
+    fn kind(&self, job: &Job, begun: Instant) -> FinalType {
+        if job.doubtful || begun.elapsed() >= self.timing.suspect_after {
             FinalType::Suspect
         } else {
             FinalType::Full
@@ -298,5 +271,5 @@ impl Getter {
 /// Whole segments of AES-128 with a key that anybody may fetch; all else is made to keep
 /// recorders out.
 fn is_supported(encryption: &Encryption) -> bool {
-    encryption.method == "AES-128" && encryption.format == "identity"
+    encryption.method == "AES-128" && encryption.format == "identity" && encryption.key.is_some()
 }

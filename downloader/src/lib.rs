@@ -14,6 +14,7 @@ pub mod manager;
 mod metrics;
 pub mod playlist;
 pub mod provider;
+mod queue;
 pub mod recorded;
 pub mod rendition;
 mod shared;
@@ -21,22 +22,27 @@ pub mod timeline;
 pub mod timing;
 pub mod worker;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use common::http::{HttpClient, HttpError};
-use common::names::Quality;
+use common::names::{Channel, Quality};
 use common::serve::BindError;
 use common::service::{self, CommonOptions};
-use common::store::Store;
+use common::store::{FRESH, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::channel::{ChannelKind, ChannelSpec};
+use crate::channel::{ChannelKind, ChannelSpec, ChannelSpecs};
 use crate::manager::Manager;
 use crate::provider::{Provider, TwitchHosts, TwitchProvider, UrlProvider, YoutubeProvider};
 use crate::timing::Timing;
+
+/// Between two looks for temporary files of dead processes.
+const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Records live HLS streams as segment files
 #[derive(Debug, Clone, Parser)]
@@ -44,8 +50,8 @@ use crate::timing::Timing;
 pub struct Options {
     /// Channels to record: NAME[!][:TYPE:URL], TYPE being twitch (the default, without a URL),
     /// youtube or url (any HLS playlist); `!` marks a channel that is expected to be up
-    #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ')]
-    pub channels: Vec<ChannelSpec>,
+    #[arg(required = true, value_name = "CHANNEL")]
+    pub channels: Vec<ChannelSpecs>,
 
     /// What every service can be told.
     #[command(flatten)]
@@ -90,6 +96,40 @@ pub struct Options {
     pub time_scale: f64,
 }
 
+impl Options {
+    /// The channels, in the order given.
+    ///
+    /// # Errors
+    /// A line that says what does not go together.
+    pub fn channels(&self) -> Result<Vec<ChannelSpec>, String> {
+        let channels: Vec<ChannelSpec> = self
+            .channels
+            .iter()
+            .flat_map(|specs| specs.0.iter().cloned())
+            .collect();
+        if channels.is_empty() {
+            return Err("no channel is given".to_owned());
+        }
+        let mut seen = HashSet::new();
+        for ChannelSpec { name, kind, .. } in &channels {
+            if !seen.insert(name) {
+                return Err(format!("channel {name} is given twice"));
+            }
+            let has_source = self
+                .qualities
+                .iter()
+                .any(|quality| quality.as_str() == "source");
+            if *kind != ChannelKind::Twitch && !has_source {
+                return Err(format!("channel {name} has only the quality source"));
+            }
+        }
+        if let Some(chat) = self.qualities.iter().find(|quality| quality.is_chat()) {
+            return Err(format!("{chat} is no quality of video"));
+        }
+        Ok(channels)
+    }
+}
+
 /// A factor that leaves times that make sense.
 fn factor(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -107,37 +147,39 @@ pub enum RunError {
     /// No port for metrics.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The base directory is a file.
+    #[error("the base directory {} is no directory", .0.display())]
+    BaseDir(PathBuf),
 }
 
 /// Records until `shutdown`; returns when everything that was running has ended.
 ///
 /// # Errors
 /// [`RunError`], before anything is recorded.
-pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+pub async fn run(
+    options: Options,
+    channels: Vec<ChannelSpec>,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let base = &options.common.base_dir;
+    if base.exists() && !base.is_dir() {
+        return Err(RunError::BaseDir(base.clone()));
+    }
     let client = HttpClient::new()?;
-    let store = Store::new(&options.common.base_dir);
+    let store = Store::new(base);
     let last = CancellationToken::new();
     let page = service::serve_metrics(options.metrics_port, last.clone()).await?;
-    let timing = Timing::default().scaled(options.time_scale);
     let mut tasks = JoinSet::new();
-    for spec in &options.channels {
-        let (store, channel) = (store.clone(), spec.name.clone());
-        // Beside the recording: a week of files takes a while to look at.
-        tasks.spawn_blocking(move || {
-            if let Err(error) = store.remove_leftovers(&channel) {
-                tracing::warn!(%channel, %error, "cannot look for temporary files of dead processes");
-            }
-        });
-    }
-    for spec in &options.channels {
+    for spec in channels {
+        tasks.spawn(clean_up(store.clone(), spec.name.clone(), shutdown.clone()));
         let manager = Manager {
-            channel: spec.name.clone(),
+            provider: provider(&spec, &options),
+            channel: spec.name,
             important: spec.important,
-            provider: provider(spec, &options),
             qualities: options.qualities.clone(),
             client: client.clone(),
             store: store.clone(),
-            timing,
+            timing: Timing::default().scaled(options.time_scale),
             playlist_debug: usize::from(options.playlist_debug),
         };
         tasks.spawn(manager.run(shutdown.clone()));
@@ -151,6 +193,25 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     last.cancel();
     let _ = page.await;
     Ok(())
+}
+
+/// Removes what dead processes left of a channel: at start, again when nothing of a crash just
+/// before it is fresh any more, and now and then.
+async fn clean_up(store: Store, channel: Channel, shutdown: CancellationToken) {
+    let mut pause = FRESH + Duration::from_secs(1);
+    loop {
+        let (store, of, stop) = (store.clone(), channel.clone(), shutdown.clone());
+        let cleaned = tokio::task::spawn_blocking(move || {
+            store.remove_leftovers_while(&of, || !stop.is_cancelled())
+        });
+        if let Ok(Err(error)) = cleaned.await {
+            tracing::warn!(%channel, %error, "cannot look for temporary files of dead processes");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = CLEAN_UP_INTERVAL,
+            () = shutdown.cancelled() => return,
+        }
+    }
 }
 
 /// Where a channel's playlists are to be found.

@@ -3,15 +3,21 @@
 use std::process::ExitCode;
 
 use common::service;
+use downloader::Options;
+
+const NAME: &str = "downloader";
 
 fn main() -> ExitCode {
-    match service::options::<downloader::Options>("downloader") {
-        Ok(options) => {
-            let common = options.common.clone();
-            service::run("downloader", &common, |shutdown| {
-                downloader::run(options, shutdown)
-            })
-        }
-        Err(code) => code,
-    }
+    let options = match service::options::<Options>(NAME) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    let channels = match options.channels() {
+        Ok(channels) => channels,
+        Err(problem) => return service::bad_options(NAME, &problem),
+    };
+    let common = options.common.clone();
+    service::run(NAME, &common, |shutdown| {
+        downloader::run(options, channels, shutdown)
+    })
 }

@@ -150,6 +150,11 @@ impl Run {
             };
             needed = [needed, at].into_iter().flatten().min();
         }
+        // What was not there may come: Twitch's transcodes begin some seconds after the source.
+        if let Some(at) = self.found_at.filter(|_| !self.missing.is_empty()) {
+            let again = at + self.manager.timing.find.mul_f64(self.spread);
+            needed = Some(needed.map_or(again, |needed| needed.min(again)));
+        }
         needed
     }
 

@@ -22,6 +22,8 @@ pub struct Recorded {
     channel: Channel,
     quality: Quality,
     hours: Mutex<BTreeMap<Hour, HashSet<Known>>>,
+    /// Held while an hour is looked up: many ask for it at once.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl Recorded {
@@ -33,6 +35,7 @@ impl Recorded {
             channel: channel.clone(),
             quality: quality.clone(),
             hours: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -41,8 +44,13 @@ impl Recorded {
     pub async fn has(&self, start: DateTime<Utc>, duration: SegmentDuration) -> bool {
         let hour = Hour::of(start);
         let known = (start.timestamp_micros(), duration);
-        if let Some(set) = self.lock().get(&hour) {
-            return set.contains(&known);
+        let look = || Some(self.lock().get(&hour)?.contains(&known));
+        if let Some(has) = look() {
+            return has;
+        }
+        let _looking = self.looking.lock().await;
+        if let Some(has) = look() {
+            return has;
         }
         let (store, channel) = (self.store.clone(), self.channel.clone());
         let quality = self.quality.clone();
@@ -61,8 +69,11 @@ impl Recorded {
         let set = hours.entry(hour).or_default();
         set.extend(full);
         let has = set.contains(&known);
-        while hours.len() > MAX_HOURS {
-            hours.pop_first();
+        // Whatever was asked for last stays.
+        while hours.len() > MAX_HOURS
+            && let Some(other) = hours.keys().copied().find(|&other| other != hour)
+        {
+            hours.remove(&other);
         }
         has
     }

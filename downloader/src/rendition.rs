@@ -1,15 +1,30 @@
-//! What the workers of one rendition share: a successor goes on where the one before it is.
+//! What the workers of one rendition share: a successor goes on where the one before it is, and
+//! neither does what the other has in hand.
 
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use common::http::HttpClient;
 use common::names::{Channel, Quality};
+use common::segment::SegmentDuration;
 use common::store::Store;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::getter::Getter;
+use crate::playlist::ByteRange;
+use crate::timeline::{Newest, Wanted};
 use crate::timing::Timing;
+
+/// A segment may be fetched from so many places at once: the old connection's and the new one's.
+const MOST_PLACES: usize = 2;
+
+/// So many losses are remembered, so that a segment is not lost twice; the oldest go first. More
+/// than the longest list has.
+const MOST_LOSSES: usize = 400_000;
 
 /// A quality of a channel, for as long as the process lives.
 #[derive(Debug)]
@@ -25,10 +40,11 @@ pub struct Rendition {
     /// Where everything goes.
     pub store: Store,
     /// For segments.
-    pub getter: Arc<Getter>,
+    pub getter: Getter,
     /// So many playlists are kept beside each segment that they led to.
     pub playlist_debug: usize,
     seen: Mutex<Seen>,
+    hands: Mutex<Hands>,
 }
 
 /// What the newest playlists showed.
@@ -36,6 +52,36 @@ pub struct Rendition {
 struct Seen {
     window: Option<Duration>,
     news: Option<Instant>,
+    newest: Option<Newest>,
+    newest_start: Option<DateTime<Utc>>,
+    /// How often in a row a playlist was found to stand still.
+    stalls: u32,
+    /// True iff the end of the stream was told, and nothing new has come since.
+    end_told: bool,
+}
+
+/// Which segment.
+type Which = (DateTime<Utc>, SegmentDuration);
+
+/// Where it is to be had.
+type Place = (Url, Option<ByteRange>);
+
+/// What is being fetched, and what cannot be had.
+#[derive(Debug, Default)]
+struct Hands {
+    held: HashMap<Which, Vec<Place>>,
+    /// By a hash of which and where: there may be very many.
+    lost: HashSet<u64>,
+    /// The same, oldest first.
+    losses: VecDeque<u64>,
+}
+
+/// A segment that is in somebody's hands; dropping it lets go.
+#[derive(Debug)]
+pub struct Claim {
+    rendition: Arc<Rendition>,
+    which: Which,
+    place: Place,
 }
 
 impl Rendition {
@@ -62,34 +108,168 @@ impl Rendition {
             client,
             timing,
             store: store.clone(),
-            getter: Arc::new(getter),
+            getter,
             playlist_debug,
             seen: Mutex::default(),
+            hands: Mutex::default(),
         }
     }
 
     /// How much time the newest playlist listed; `None`: there was none.
     #[must_use]
     pub fn window(&self) -> Option<Duration> {
-        self.seen().window
+        self.seen(|seen| seen.window)
     }
 
-    /// When a playlist last listed something new.
+    /// When a playlist last listed something that none before it had.
     #[must_use]
     pub fn last_news(&self) -> Option<Instant> {
-        self.seen().news
+        self.seen(|seen| seen.news)
     }
 
-    /// Notes what a playlist showed.
-    pub(crate) fn note(&self, window: Duration, news: bool) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.window = (!window.is_zero()).then_some(window);
-        if news {
-            seen.news = Some(Instant::now());
+    /// The newest segment that any worker has seen.
+    #[must_use]
+    pub fn newest(&self) -> Option<Newest> {
+        self.seen(|seen| seen.newest)
+    }
+
+    /// How often in a row a playlist was found to stand still.
+    #[must_use]
+    pub fn stalls(&self) -> u32 {
+        self.seen(|seen| seen.stalls)
+    }
+
+    /// Notes that a playlist stands still.
+    pub(crate) fn stalled(&self) {
+        self.seen(|seen| seen.stalls = seen.stalls.saturating_add(1));
+    }
+
+    /// True iff the end of the stream has to be told: once, until something new comes.
+    pub(crate) fn tells_end(&self) -> bool {
+        self.seen(|seen| !std::mem::replace(&mut seen.end_told, true))
+    }
+
+    /// Notes what a playlist showed. What an earlier worker has seen already is no news.
+    pub(crate) fn note(&self, window: Duration, wanted: &[Wanted], newest: Option<Newest>) {
+        let latest = wanted.iter().map(|wanted| wanted.start).max();
+        self.seen(|seen| {
+            seen.window = (!window.is_zero()).then_some(window);
+            if latest.is_some() && latest > seen.newest_start {
+                seen.newest_start = latest;
+                seen.news = Some(Instant::now());
+                seen.stalls = 0;
+                seen.end_told = false;
+            }
+            if newest.is_some_and(|new| seen.newest.is_none_or(|old| old.end < new.end)) {
+                seen.newest = newest;
+            }
+        });
+    }
+
+    /// Takes a segment in hand; `None` if somebody has it from there already, if it is in as many
+    /// hands as it may be, or if it was lost there before.
+    pub(crate) fn claim(self: &Arc<Rendition>, wanted: &Wanted) -> Option<Claim> {
+        let which = (wanted.start, wanted.duration);
+        let place = (wanted.url.clone(), wanted.range);
+        let mut hands = self.hands();
+        if hands.lost.contains(&hash(&(which, &place))) {
+            return None;
+        }
+        let held = hands.held.entry(which).or_default();
+        if held.contains(&place) || held.len() >= MOST_PLACES {
+            return None;
+        }
+        held.push(place.clone());
+        Some(Claim {
+            rendition: Arc::clone(self),
+            which,
+            place,
+        })
+    }
+
+    fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn hands(&self) -> std::sync::MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Claim {
+    /// Remembers that the segment cannot be had from there.
+    pub(crate) fn lost(&self) {
+        let loss = hash(&(self.which, &self.place));
+        let mut hands = self.rendition.hands();
+        if hands.lost.insert(loss) {
+            hands.losses.push_back(loss);
+        }
+        if hands.losses.len() > MOST_LOSSES
+            && let Some(oldest) = hands.losses.pop_front()
+        {
+            hands.lost.remove(&oldest);
         }
     }
+}
 
-    fn seen(&self) -> Seen {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut hands = self.rendition.hands();
+        if let Some(held) = hands.held.get_mut(&self.which) {
+            held.retain(|place| *place != self.place);
+            if held.is_empty() {
+                hands.held.remove(&self.which);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_segment_is_in_two_hands_at_most_and_lost_once() {
+        let rendition = Arc::new(Rendition::new(
+            HttpClient::new().unwrap(),
+            &Store::new(Path::new("/nonexistent")),
+            Channel::new("c").unwrap(),
+            Quality::new("source").unwrap(),
+            Timing::default(),
+            0,
+        ));
+        let wanted = |url: &str| Wanted {
+            sequence: 0,
+            url: url.parse().unwrap(),
+            range: None,
+            start: DateTime::UNIX_EPOCH,
+            duration: SegmentDuration::from_secs(2.0).unwrap(),
+            init: None,
+            encryption: None,
+            discontinuity: false,
+        };
+        let (old, new, third) = (
+            wanted("http://a/1"),
+            wanted("http://b/1"),
+            wanted("http://c/1"),
+        );
+        let of_old = rendition.claim(&old).unwrap();
+        assert!(rendition.claim(&old).is_none(), "in hand");
+        let of_new = rendition.claim(&new).unwrap();
+        assert!(rendition.claim(&third).is_none(), "in two hands");
+        drop(of_new);
+        assert!(rendition.claim(&third).is_some());
+        of_old.lost();
+        drop(of_old);
+        assert!(rendition.claim(&old).is_none(), "lost there");
+        assert!(rendition.claim(&new).is_some());
+        assert!(rendition.hands().held.is_empty());
     }
 }

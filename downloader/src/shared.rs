@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use common::hedge::{Hedge, HedgeError};
+use common::hedge::{Hedge, HedgeError, Progress};
 use common::http::{self, HttpClient, HttpError};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -62,6 +62,13 @@ impl<K: PartialEq + Clone> Cache<K> {
         self.cell(key).get_or_try_init(fetch).await.cloned()
     }
 
+    fn clear(&self) {
+        self.cells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     fn cell(&self, key: &K) -> Arc<OnceCell<Bytes>> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, cell)) = cells.iter().find(|(known, _)| known == key) {
@@ -76,7 +83,8 @@ impl<K: PartialEq + Clone> Cache<K> {
     }
 }
 
-/// What the segments of a rendition share.
+/// What segments share, from one discontinuity to the next: behind it there may be something
+/// else under the same name.
 #[derive(Debug, Default)]
 pub(crate) struct SharedParts {
     inits: Cache<Arc<InitSection>>,
@@ -112,6 +120,11 @@ impl SharedParts {
         self.inits.get(section, fetch).await
     }
 
+    /// Has keys fetched again: one did not fit.
+    pub(crate) fn forget_keys(&self) {
+        self.keys.clear();
+    }
+
     /// Decrypts what is encrypted so, with this initialization vector.
     pub(crate) async fn decryptor(
         &self,
@@ -145,10 +158,11 @@ async fn whole(
     hedge: Hedge,
 ) -> Result<Bytes, SharedError> {
     let purpose = kind.replace(' ', "_");
-    let attempt = async |n: usize| {
+    let attempt = async |n: usize, progress: Progress| {
         let mut part = Part::open(client, &purpose, url, range, n > 0).await?;
         let mut content = BytesMut::new();
         while let Some(chunk) = part.next().await? {
+            progress.note();
             if (content.len() + chunk.len()) as u64 > limit {
                 let url = http::shown(url);
                 return Err(HttpError::TooLarge { url, kind, limit });

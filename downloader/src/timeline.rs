@@ -19,13 +19,20 @@ use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist}
 /// A date that differs by more from what was expected is skew (SPEC §5).
 const SKEW: TimeDelta = TimeDelta::milliseconds(10);
 
-/// Dates of one and the same segment may differ by so much between lists: origins round.
-/// Two segments of the same name are further apart, since at least one list was between them.
+/// Dates of one and the same segment may differ by so much between lists: origins round …
 const SAME: TimeDelta = TimeDelta::milliseconds(500);
+
+/// … and by this part of what the list shows: where only its first segment has a date, those of
+/// the others are sums of durations, which some origins round to whole seconds.
+const SAME_PART: f64 = 0.05;
 
 /// A segment that was in none of so many lists is forgotten. Longer than any content network
 /// serves an old list for, at a poll a second.
 const FORGOTTEN_AFTER: u64 = 120;
+
+/// An old list from a content network is behind by a few segments; a list without dates that
+/// begins this much earlier than the one before it is a restarted encoder's.
+const FURTHEST_BACK: u64 = 10;
 
 /// A segment to be recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +51,8 @@ pub struct Wanted {
     pub init: Option<Arc<InitSection>>,
     /// How it is encrypted.
     pub encryption: Option<Arc<Encryption>>,
+    /// True iff a discontinuity stands before it: what it needs may have changed under its name.
+    pub discontinuity: bool,
 }
 
 impl Wanted {
@@ -67,12 +76,21 @@ pub struct News {
     pub missed: u64,
     /// The sequence numbers began again: the encoder was restarted.
     pub restarted: bool,
-    /// By how much the first unexpected date differs from the expected one; none in a first list.
-    pub skew: Option<TimeDelta>,
+    /// The first date that jumped, and by how much; none in a first list.
+    pub skew: Option<Skew>,
     /// No date was ever seen: this machine's clock stands in, and other nodes will not agree.
     pub by_our_clock: bool,
     /// True iff the list holds a segment, new or not, that is no advertisement.
     pub has_show: bool,
+}
+
+/// A date that differs from what was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skew {
+    /// The date.
+    pub start: DateTime<Utc>,
+    /// By how much it is later than expected.
+    pub difference: TimeDelta,
 }
 
 /// Where and which part: what one request would fetch.
@@ -88,10 +106,12 @@ struct Known {
 }
 
 /// The newest segment of all lists so far.
-#[derive(Debug, Clone, Copy)]
-struct Newest {
-    sequence: u64,
-    end: DateTime<Utc>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// Its media sequence number.
+    pub sequence: u64,
+    /// When it ends.
+    pub end: DateTime<Utc>,
 }
 
 /// What the lists of one media playlist have shown so far.
@@ -99,77 +119,186 @@ struct Newest {
 pub struct Timeline {
     known: HashMap<Key, Known>,
     newest: Option<Newest>,
+    /// What the worker before this one saw last.
+    before: Option<Newest>,
+    /// The sequence number at which the latest list began.
+    first_sequence: u64,
+    /// When the latest list came.
+    latest: Option<DateTime<Utc>>,
     lists: u64,
     /// True iff any list had a date.
     dated: bool,
 }
 
+/// A list with what is known of its segments.
+struct Dated<'a> {
+    list: &'a MediaPlaylist,
+    /// The start of each that was listed before.
+    known: Vec<Option<DateTime<Utc>>>,
+    /// The start of each by the dates of this list; none if it has no date.
+    implied: Option<Vec<DateTime<Utc>>>,
+    now: DateTime<Utc>,
+}
+
 impl Timeline {
+    /// The timeline of a worker that goes on where another one was.
+    #[must_use]
+    pub fn after(before: Option<Newest>) -> Timeline {
+        Timeline {
+            before,
+            ..Timeline::default()
+        }
+    }
+
+    /// The newest segment of all lists so far.
+    #[must_use]
+    pub fn newest(&self) -> Option<Newest> {
+        self.newest
+    }
+
     /// Takes a list as it came at `now`.
     pub fn update(&mut self, list: &MediaPlaylist, now: DateTime<Utc>) -> News {
         self.lists += 1;
         let mut news = News::default();
-        self.dated |= list.segments.iter().any(|s| s.date.is_some());
         let Some((first, last)) = list.segments.first().zip(list.segments.last()) else {
             return news;
         };
-        let matching: Vec<Option<DateTime<Utc>>> = list
-            .segments
-            .iter()
-            .map(|listed| self.known_start(listed))
-            .collect();
-        if let Some(newest) = self.newest {
-            let none_known = matching.iter().all(Option::is_none);
-            if last.sequence < newest.sequence && none_known {
-                news.restarted = true;
-                self.newest = None;
-            } else if first.sequence > newest.sequence {
-                news.missed = first.sequence - newest.sequence - 1;
-            }
+        let implied = implied(&list.segments);
+        self.dated |= implied.is_some();
+        if implied.is_none() && self.began_again(list) {
+            self.known.clear();
         }
-        let starts = self.dates(list, &matching, &news, now);
+        let dated = Dated {
+            list,
+            known: self.known_starts(list, implied.as_deref()),
+            implied,
+            now,
+        };
+        let none_known = dated.known.iter().all(Option::is_none);
+        match self.newest {
+            Some(newest) if none_known && last.sequence < newest.sequence => {
+                news.restarted = true;
+            }
+            Some(newest) if first.sequence > newest.sequence + 1 => {
+                let missed = first.sequence - newest.sequence - 1;
+                match self.plausible(missed, newest, &dated) {
+                    Some(missed) => news.missed = missed,
+                    None => news.restarted = true,
+                }
+            }
+            Some(_) => {}
+            None => news.missed = self.missed_before(&dated),
+        }
+        let starts = self.starts(&dated, &news);
         news.by_our_clock = !self.dated;
         // A jump in the first list says nothing about this connection: it may be long past, and
         // every successor would meet it again.
         if self.newest.is_some() {
-            news.skew = skew(&list.segments, &matching, &starts);
+            news.skew = skew(&list.segments, &dated.known, &starts);
         }
-        for ((listed, known), start) in list.segments.iter().zip(&matching).zip(starts) {
+        if news.restarted {
+            self.newest = None;
+        }
+        self.take(&dated, &starts, &mut news);
+        self.first_sequence = first.sequence;
+        self.latest = Some(now);
+        let forgotten = self.lists.saturating_sub(FORGOTTEN_AFTER);
+        self.known.retain(|_, known| known.last_list >= forgotten);
+        news
+    }
+
+    /// Notes all segments of a list, and says which of them are news.
+    fn take(&mut self, dated: &Dated<'_>, starts: &[DateTime<Utc>], news: &mut News) {
+        for (n, listed) in dated.list.segments.iter().enumerate() {
+            let start = starts[n];
             news.has_show |= !listed.advertisement;
-            let is_new = known.is_none();
             // A gap may be filled later: it stays unknown until then, but is told once.
             let told = self.remember(listed, start);
-            match (is_new, listed.gap, listed.advertisement) {
+            match (dated.known[n].is_none(), listed.gap, listed.advertisement) {
                 (false, ..) => {}
                 (true, true, _) if told => {}
                 (true, true, _) => news.gaps.push(listed.sequence),
                 (true, false, true) => news.advertisements += 1,
                 (true, false, false) => news.wanted.push(wanted(listed, start)),
             }
-            let end = after(start, listed.duration);
             if self
                 .newest
                 .is_none_or(|newest| newest.sequence < listed.sequence)
             {
                 self.newest = Some(Newest {
                     sequence: listed.sequence,
-                    end,
+                    end: after(start, listed.duration),
                 });
             }
         }
-        let forgotten = self.lists.saturating_sub(FORGOTTEN_AFTER);
-        self.known.retain(|_, known| known.last_list >= forgotten);
-        news
     }
 
-    /// The date of a segment, if it was listed before and is not another one of the same name.
-    fn known_start(&self, listed: &Listed) -> Option<DateTime<Utc>> {
-        let known = self.known.get(&key(listed))?;
-        let same = match listed.date {
-            Some(date) => (date - known.start).abs() <= SAME,
-            None => listed.sequence == known.sequence,
+    /// True iff a list without dates begins so much earlier than the one before that it can only
+    /// be a restarted encoder's, whatever names it uses.
+    fn began_again(&self, list: &MediaPlaylist) -> bool {
+        let back = list.segments.first().map_or(0, |first| {
+            self.first_sequence.saturating_sub(first.sequence)
+        });
+        back > FURTHEST_BACK.max(2 * list.segments.len() as u64)
+    }
+
+    /// The start of each segment that was listed before and is not another one of that name.
+    fn known_starts(
+        &self,
+        list: &MediaPlaylist,
+        implied: Option<&[DateTime<Utc>]>,
+    ) -> Vec<Option<DateTime<Utc>>> {
+        let part = list.total().mul_f64(SAME_PART);
+        let same = SAME.max(TimeDelta::from_std(part).unwrap_or(SAME));
+        let known_start = |(n, listed): (usize, &Listed)| {
+            let known = self.known.get(&key(listed))?;
+            let is_same = match implied {
+                Some(implied) => (implied[n] - known.start).abs() <= same,
+                None => listed.sequence == known.sequence,
+            };
+            is_same.then_some(known.start)
         };
-        same.then_some(known.start)
+        list.segments.iter().enumerate().map(known_start).collect()
+    }
+
+    /// How many segments were missed, when the sequence numbers say so many: none (`None`) if
+    /// they cannot have been, because the time for them was not there. Then the numbers have
+    /// changed, not the stream.
+    fn plausible(&self, missed: u64, newest: Newest, dated: &Dated<'_>) -> Option<u64> {
+        let mean = dated.mean();
+        if mean <= 0.0 {
+            return Some(missed);
+        }
+        let claimed = missed as f64 * mean;
+        match &dated.implied {
+            Some(implied) => {
+                let gap = seconds(implied[0] - newest.end);
+                // Durations are rounded, and a segment may have been left out on purpose.
+                (gap >= claimed / 2.0).then_some(missed)
+            }
+            None => {
+                let elapsed = self
+                    .latest
+                    .map_or(0.0, |latest| seconds(dated.now - latest));
+                let possible = elapsed + 2.0 * dated.list.total().as_secs_f64();
+                (claimed <= possible).then_some(missed)
+            }
+        }
+    }
+
+    /// How many segments left the list between the worker before this one and its first list:
+    /// only where sequence numbers and dates agree on it.
+    fn missed_before(&self, dated: &Dated<'_>) -> u64 {
+        let Some((before, implied)) = self.before.zip(dated.implied.as_ref()) else {
+            return 0;
+        };
+        let missed = dated.list.segments[0]
+            .sequence
+            .saturating_sub(before.sequence.saturating_add(1));
+        let gap = seconds(implied[0] - before.end);
+        let claimed = missed as f64 * dated.mean();
+        let agree = gap >= claimed / 2.0 && gap <= claimed * 2.0;
+        if agree { missed } else { 0 }
     }
 
     /// Notes that a segment was listed; whether the same was noted before.
@@ -190,55 +319,85 @@ impl Timeline {
         }
     }
 
-    /// When each segment of a list starts: as it was before; else by its own date; else by its
-    /// neighbours; else by what came before this list; else by our clock.
-    fn dates(
-        &self,
-        list: &MediaPlaylist,
-        matching: &[Option<DateTime<Utc>>],
-        news: &News,
-        now: DateTime<Utc>,
-    ) -> Vec<DateTime<Utc>> {
-        let segments = &list.segments;
-        let own = |n: usize| matching[n].or(segments[n].date);
-        let anchor = (0..segments.len()).find(|&n| own(n).is_some());
-        let first = match anchor {
-            Some(anchor) => {
+    /// When each segment of a list starts: as it was before; else by the list's own dates; else
+    /// by its neighbours; else by what came before this list; else by our clock.
+    fn starts(&self, dated: &Dated<'_>, news: &News) -> Vec<DateTime<Utc>> {
+        let segments = &dated.list.segments;
+        if let Some(implied) = &dated.implied {
+            let known = dated.known.iter();
+            return known
+                .zip(implied)
+                .map(|(known, implied)| known.unwrap_or(*implied))
+                .collect();
+        }
+        let anchor = dated.known.iter().position(Option::is_some);
+        let mut next = match anchor.and_then(|anchor| Some((anchor, dated.known[anchor]?))) {
+            Some((anchor, start)) => {
                 let before = segments[..anchor].iter().map(|s| s.duration);
-                let start = own(anchor).unwrap_or(now);
                 before.fold(start, earlier)
             }
-            None => self.first_without_date(list, news, now),
+            None => self.first_without_date(dated, news),
         };
-        let mut next = first;
-        (0..segments.len())
-            .map(|n| {
-                let start = own(n).unwrap_or(next);
-                next = after(start, segments[n].duration);
-                start
-            })
-            .collect()
+        let mut starts = Vec::with_capacity(segments.len());
+        for (listed, known) in segments.iter().zip(&dated.known) {
+            let start = known.unwrap_or(next);
+            next = after(start, listed.duration);
+            starts.push(start);
+        }
+        starts
     }
 
     /// The start of a list that has no date and no segment that was seen before.
-    fn first_without_date(
-        &self,
-        list: &MediaPlaylist,
-        news: &News,
-        now: DateTime<Utc>,
-    ) -> DateTime<Utc> {
-        let by_clock = list.segments.iter().map(|s| s.duration).fold(now, earlier);
-        match self.newest {
+    fn first_without_date(&self, dated: &Dated<'_>, news: &News) -> DateTime<Utc> {
+        let durations = dated.list.segments.iter().map(|s| s.duration);
+        let by_clock = durations.fold(dated.now, earlier);
+        let Some(newest) = self.newest else {
+            return by_clock;
+        };
+        let skipped = if news.restarted {
+            // The stream was away for what has passed since, less what is listed now.
+            let elapsed = self
+                .latest
+                .map_or(0.0, |latest| seconds(dated.now - latest));
+            (elapsed - dated.list.total().as_secs_f64()).max(0.0)
+        } else {
             // What was missed took as long as what is listed now, on average.
-            Some(newest) => {
-                let total = list.total().as_secs_f64();
-                let mean = total / list.segments.len().max(1) as f64;
-                let missed = SegmentDuration::from_secs(mean * news.missed as f64);
-                missed.map_or(newest.end, |missed| after(newest.end, missed))
-            }
-            None => by_clock,
-        }
+            dated.mean() * news.missed as f64
+        };
+        let skipped = SegmentDuration::from_secs(skipped);
+        skipped.map_or(newest.end, |skipped| after(newest.end, skipped))
     }
+}
+
+impl Dated<'_> {
+    /// How long a segment is on average, in seconds.
+    fn mean(&self) -> f64 {
+        self.list.total().as_secs_f64() / self.list.segments.len().max(1) as f64
+    }
+}
+
+fn seconds(delta: TimeDelta) -> f64 {
+    delta
+        .num_microseconds()
+        .map_or(f64::MAX, |micros| micros as f64 / 1e6)
+}
+
+/// When each segment starts by the dates of its list alone: its own, or that of the nearest one
+/// before it, else after it, and the durations between; none if no segment has a date.
+fn implied(segments: &[Listed]) -> Option<Vec<DateTime<Utc>>> {
+    let anchor = segments.iter().position(|listed| listed.date.is_some())?;
+    let before = segments[..anchor]
+        .iter()
+        .rev()
+        .map(|listed| listed.duration);
+    let mut next = before.fold(segments[anchor].date?, earlier);
+    let mut starts = Vec::with_capacity(segments.len());
+    for listed in segments {
+        let start = listed.date.unwrap_or(next);
+        next = after(start, listed.duration);
+        starts.push(start);
+    }
+    Some(starts)
 }
 
 fn key(listed: &Listed) -> Key {
@@ -254,6 +413,7 @@ fn wanted(listed: &Listed, start: DateTime<Utc>) -> Wanted {
         duration: listed.duration,
         init: listed.init.clone(),
         encryption: listed.encryption.clone(),
+        discontinuity: listed.discontinuity,
     }
 }
 
@@ -263,14 +423,15 @@ fn skew(
     segments: &[Listed],
     matching: &[Option<DateTime<Utc>>],
     starts: &[DateTime<Utc>],
-) -> Option<TimeDelta> {
+) -> Option<Skew> {
     (1..segments.len())
         .filter(|&n| matching[n].is_none() && !segments[n].discontinuity)
         .filter(|&n| segments[n].advertisement == segments[n - 1].advertisement)
         .find_map(|n| {
             let expected = after(starts[n - 1], segments[n - 1].duration);
-            let difference = segments[n].date? - expected;
-            (difference.abs() > SKEW).then_some(difference)
+            let start = segments[n].date?;
+            let difference = start - expected;
+            (difference.abs() > SKEW).then_some(Skew { start, difference })
         })
 }
 

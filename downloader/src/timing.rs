@@ -17,6 +17,13 @@ const WINDOW_PART: u32 = 6;
 /// What a list is taken to show before it was seen: as little as the shortest that are met.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
 
+/// What is polled is polled no oftener, whatever target duration an origin claims.
+const SHORTEST: Duration = Duration::from_millis(200);
+
+/// See [`Timing::patience`].
+const PATIENT_TARGETS: f64 = 3.0;
+const PATIENT_DOUBLINGS: u32 = 5;
+
 /// What becomes at most the whole by 10 % of jitter.
 const SHORTENED: f64 = 1.0 / 1.1;
 
@@ -140,6 +147,16 @@ impl Timing {
         )
     }
 
+    /// How long a list may go without anything new before another look at where the stream is:
+    /// three target durations, doubled with each look in vain.
+    #[must_use]
+    pub fn patience(&self, target_duration: Duration, looks: u32) -> Duration {
+        let first = target_duration
+            .mul_f64(self.scale * PATIENT_TARGETS)
+            .max(self.poll * 3);
+        first * 2_u32.pow(looks.min(PATIENT_DOUBLINGS))
+    }
+
     /// The hedge for a list that shows so much of the stream; until that is known, a little.
     #[must_use]
     pub fn hedge_for(&self, hedge: Hedge, window: Option<Duration>) -> Hedge {
@@ -162,7 +179,7 @@ impl Timing {
     fn at_most(&self, time: Duration, of_stream: Duration, part: u32) -> Duration {
         match of_stream {
             Duration::ZERO => time,
-            known => time.min(known.mul_f64(self.scale) / part),
+            known => time.min((known.mul_f64(self.scale) / part).max(SHORTEST.mul_f64(self.scale))),
         }
     }
 }
@@ -175,7 +192,14 @@ mod tests {
     fn short_lists_are_polled_and_hedged_sooner() {
         let timing = Timing::default();
         let seconds = Duration::from_secs_f64;
-        for (target, interval) in [(0.0, 2.0), (1.0, 0.5), (2.0, 1.0), (4.0, 2.0), (10.0, 2.0)] {
+        for (target, interval) in [
+            (0.0, 2.0),
+            (0.01, 0.2),
+            (1.0, 0.5),
+            (2.0, 1.0),
+            (4.0, 2.0),
+            (10.0, 2.0),
+        ] {
             let got = timing.poll_interval(seconds(target)).as_secs_f64();
             assert!(
                 (interval * 0.81..=interval * 1.0001).contains(&got),
@@ -192,6 +216,20 @@ mod tests {
         let hedge = fast.hedge_for(fast.poll_hedge, Some(seconds(12.0)));
         assert_eq!(hedge.soft, seconds(0.2));
         assert!(fast.poll_interval(seconds(2.0)) <= seconds(0.1));
+    }
+
+    #[test]
+    fn patience_grows_with_each_look_in_vain() {
+        let timing = Timing::default();
+        let seconds = |target, looks| {
+            timing
+                .patience(Duration::from_secs(target), looks)
+                .as_secs()
+        };
+        assert_eq!(
+            [seconds(2, 0), seconds(2, 1), seconds(6, 0), seconds(2, 99)],
+            [6, 12, 18, 192]
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Records one rendition from one media playlist (SPEC §5): polls it, and has a getter fetch
 //! whatever is new. One loop is the only one that starts getters.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use common::timing::jitter;
 use reqwest::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,11 +17,13 @@ use url::Url;
 
 use crate::debug::{self, Playlists};
 use crate::fetch::{self, FetchError};
-use crate::getter::Stops;
+use crate::getter::{Job, Loss, Outcome, Stops};
 use crate::metrics::{METRICS, labels};
 use crate::playlist::{MediaPlaylist, Playlist, Problems};
+use crate::queue::{Queue, Queued};
 use crate::rendition::Rendition;
-use crate::timeline::{News, Timeline, Wanted};
+use crate::shared::SharedParts;
+use crate::timeline::{Newest, News, Timeline};
 
 /// What a worker tells its manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,23 +71,19 @@ pub struct Worker {
 /// A list, and as it came.
 type Polled = Result<(MediaPlaylist, Bytes), FetchError>;
 
-type Poll = Pin<Box<dyn Future<Output = Polled> + Send>>;
+/// A list whose end is so many target durations behind what was seen elsewhere is an old one.
+const STALE_TARGETS: u32 = 3;
 
-/// A segment that waits for its getter.
-struct Queued {
-    wanted: Wanted,
-    doubtful: bool,
-    /// What is to be kept beside it.
-    playlists: Vec<(DateTime<Utc>, Bytes)>,
-}
+type Poll = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 /// A worker at work.
 struct Run {
     worker: Worker,
     timeline: Timeline,
-    /// What is to be recorded, oldest first.
-    queue: VecDeque<Queued>,
-    getters: JoinSet<()>,
+    queue: Queue,
+    getters: JoinSet<(Queued, Outcome)>,
+    /// What the segments from here to the next discontinuity share.
+    shared: Arc<SharedParts>,
     stops: Stops,
     /// True until it polls no more.
     polling: bool,
@@ -98,9 +96,13 @@ struct Run {
     worked: bool,
     /// True iff the last poll failed.
     failing: bool,
-    has_show: bool,
-    doubtful: bool,
+    /// True iff it has told its manager that it works.
+    works: bool,
+    /// Segments that start from then on are doubtful.
+    doubtful_from: Option<DateTime<Utc>>,
     warned_of_clock: bool,
+    /// When it last asked for a successor because nothing changed, or else began.
+    asked: Instant,
     playlists: Playlists,
     /// Of the list before: what is wrong with every list is told once.
     problems: Problems,
@@ -122,10 +124,11 @@ impl Worker {
             .with_label_values(&labels)
             .set(generation);
         let run = Run {
+            timeline: Timeline::after(self.rendition.newest()),
             worker: self,
-            timeline: Timeline::default(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             getters: JoinSet::new(),
+            shared: Arc::default(),
             stops,
             polling: true,
             poll: None,
@@ -134,9 +137,10 @@ impl Worker {
             target_duration: Duration::ZERO,
             worked: false,
             failing: false,
-            has_show: false,
-            doubtful: false,
+            works: false,
+            doubtful_from: None,
             warned_of_clock: false,
+            asked: Instant::now(),
             playlists: Playlists::default(),
             problems: Problems::default(),
         };
@@ -151,9 +155,10 @@ impl Run {
         let mut cut_at: Option<Instant> = None;
         loop {
             self.start_getters();
-            if !self.polling && self.getters.is_empty() {
+            if !self.polling && self.getters.is_empty() && self.queue.is_empty() {
                 return;
             }
+            let due = self.queue.next_due().filter(|_| self.has_room());
             tokio::select! {
                 biased;
                 () = shutdown.cancelled(), if cut_at.is_none() => {
@@ -181,10 +186,10 @@ impl Run {
                 () = sleep_until(self.next_poll), if self.polling && self.poll.is_none() => {
                     self.start_poll();
                 }
-                Some(outcome) = self.getters.join_next() => {
-                    if let Err(error) = outcome {
-                        tracing::error!(%error, "a getter crashed");
-                    }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                Some(outcome) = self.getters.join_next() => match outcome {
+                    Ok((queued, outcome)) => self.got(queued, outcome),
+                    Err(error) => tracing::error!(%error, "a getter crashed"),
                 }
             }
         }
@@ -228,29 +233,75 @@ impl Run {
         }
         let now = Utc::now();
         let news = self.timeline.update(list, now);
-        rendition.note(list.total(), !news.wanted.is_empty());
+        let newest = self.timeline.newest();
+        let before = rendition.newest();
+        rendition.note(list.total(), &news.wanted, newest);
         self.tell(&news);
-        if let Some(newest) = news.wanted.last() {
-            let behind = (now - newest.end()).num_milliseconds() as f64 / 1000.0;
+        if let Some(newest) = newest {
+            let behind = (now - newest.end).num_milliseconds() as f64 / 1000.0;
             let labels = labels(channel, quality);
             METRICS.behind.with_label_values(&labels).set(behind);
         }
-        let playlists = &self.playlists;
-        let doubtful = self.doubtful;
-        self.queue
-            .extend(news.wanted.into_iter().map(|wanted| Queued {
-                wanted,
-                doubtful,
-                playlists: playlists.all(),
-            }));
-        if news.has_show && !std::mem::replace(&mut self.has_show, true) {
+        // A list from a while ago relieves nobody.
+        let slack = TimeDelta::from_std(list.target_duration * STALE_TARGETS).unwrap_or_default();
+        let is_current = |newest: Newest| before.is_none_or(|b| newest.end >= b.end - slack);
+        if news.has_show && newest.is_some_and(is_current) && !self.works {
+            self.works = true;
             self.report(Event::Works);
         }
+        self.enqueue(news);
         if list.ended && self.polling {
-            tracing::info!(%channel, %quality, "the stream has ended");
+            if rendition.tells_end() {
+                tracing::info!(%channel, %quality, "the stream has ended");
+            }
             self.report(Event::WantsSuccessor);
             self.end();
+        } else {
+            self.look_for_stall(list);
         }
+    }
+
+    /// Queues what is to be recorded, but for what others have in hand.
+    fn enqueue(&mut self, news: News) {
+        let playlists = self.playlists.all();
+        for wanted in news.wanted {
+            if wanted.discontinuity || news.restarted {
+                self.shared = Arc::default();
+            }
+            let Some(claim) = self.worker.rendition.claim(&wanted) else {
+                continue;
+            };
+            let doubtful = self.doubtful_from.is_some_and(|from| wanted.start >= from);
+            self.queue.push(Queued {
+                job: Job::new(wanted, doubtful, Arc::clone(&self.shared)),
+                claim,
+                playlists: playlists.clone(),
+                give_up: None,
+            });
+        }
+    }
+
+    /// A playlist that still answers but does not change any more may be a leftover: another
+    /// look for where the stream is costs little. Each further one is later than the one before.
+    fn look_for_stall(&mut self, list: &MediaPlaylist) {
+        let rendition = &self.worker.rendition;
+        let patience = rendition
+            .timing
+            .patience(list.target_duration, rendition.stalls());
+        let latest = rendition
+            .last_news()
+            .map_or(self.asked, |news| news.max(self.asked));
+        if latest.elapsed() < patience {
+            return;
+        }
+        if rendition.stalls() == 0 {
+            let (channel, quality) = (&rendition.channel, &rendition.quality);
+            let seconds = patience.as_secs_f64();
+            tracing::warn!(%channel, %quality, seconds, "the media playlist stands still");
+        }
+        rendition.stalled();
+        self.asked = Instant::now();
+        self.report(Event::WantsSuccessor);
     }
 
     /// Logs and counts what a list brought beside segments to record.
@@ -289,10 +340,10 @@ impl Run {
         }
         if let Some(skew) = news.skew {
             METRICS.skew.with_label_values(&labels).inc();
-            let ms = skew.num_milliseconds();
+            let ms = skew.difference.num_milliseconds();
             tracing::warn!(%channel, %quality, ms, "a date jumped");
             if self.worker.distrusts_skew {
-                self.doubtful = true;
+                self.doubtful_from.get_or_insert(skew.start);
                 self.report(Event::WantsSuccessor);
             }
         }
@@ -333,22 +384,49 @@ impl Run {
         }
     }
 
+    /// True iff another getter may run.
+    fn has_room(&self) -> bool {
+        self.getters.len() < self.worker.max_getters
+    }
+
     /// Starts as many getters as may run, oldest segment first: it goes first at the origin.
     fn start_getters(&mut self) {
-        while self.getters.len() < self.worker.max_getters
-            && let Some(queued) = self.queue.pop_front()
+        let now = Instant::now();
+        while self.has_room()
+            && let Some(mut queued) = self.queue.pop(now)
         {
             let rendition = Arc::clone(&self.worker.rendition);
+            let give_up = now + rendition.timing.segment_give_up;
+            queued.give_up.get_or_insert(give_up);
+            let playlists = std::mem::take(&mut queued.playlists);
             let stops = self.stops.clone();
             self.getters.spawn(async move {
-                let Queued {
-                    wanted,
-                    doubtful,
-                    playlists,
-                } = queued;
-                let getting = rendition.getter.get(&wanted, doubtful, &stops);
-                tokio::join!(getting, debug::write(&rendition, &wanted, playlists));
+                let getting = rendition.getter.get(&queued.job, &stops);
+                let noting = debug::write(&rendition, &queued.job.wanted, playlists);
+                let (outcome, ()) = tokio::join!(getting, noting);
+                (queued, outcome)
             });
+        }
+    }
+
+    /// A try has ended: what failed is tried again, until it is hopelessly late.
+    fn got(&mut self, queued: Queued, outcome: Outcome) {
+        match outcome {
+            Outcome::Recorded(_) | Outcome::Known | Outcome::Stopped => {}
+            Outcome::Lost(_) => queued.claim.lost(),
+            Outcome::Failed(_) if self.stops.shutdown.is_cancelled() => {}
+            Outcome::Failed(error) => {
+                let rendition = &self.worker.rendition;
+                let due = Instant::now() + jitter(rendition.timing.segment_retry);
+                if queued.give_up.is_some_and(|give_up| due >= give_up) {
+                    rendition
+                        .getter
+                        .lose(&queued.job.wanted, &Loss::Late(error));
+                    queued.claim.lost();
+                } else {
+                    self.queue.push_back_until(due, queued);
+                }
+            }
         }
     }
 
@@ -368,5 +446,12 @@ async fn poll_of(poll: &mut Option<Poll>) -> Polled {
     match poll {
         Some(poll) => poll.await,
         None => std::future::pending().await,
+    }
+}
+
+impl Drop for Run {
+    /// However it ends: without this, nobody would follow a worker that crashed.
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -21,8 +21,9 @@ use crate::segment::{Hour, Segment};
 /// Nobody writes a segment for so long (SPEC §5: a getter gives up after 20 minutes).
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// A file this young may not yet be locked by the process that has just made it.
-const FRESH: Duration = Duration::from_secs(5);
+/// A file this young may not yet be locked by the process that has just made it. A clean-up
+/// sooner than this after a crash misses what the crash left: look again later.
+pub const FRESH: Duration = Duration::from_secs(5);
 
 /// The UUID version that marks a file whose writer holds a lock on it.
 pub(super) const LOCKED_UUID_VERSION: usize = 8;
@@ -44,9 +45,24 @@ impl Store {
     /// If a directory cannot be listed. A file that cannot be removed is logged and counted as
     /// kept.
     pub fn remove_leftovers(&self, channel: &Channel) -> Result<Leftovers, StoreError> {
+        self.remove_leftovers_while(channel, || true)
+    }
+
+    /// The same, for as long as `go_on` says so; it is asked before each hour.
+    ///
+    /// # Errors
+    /// As [`Store::remove_leftovers`].
+    pub fn remove_leftovers_while(
+        &self,
+        channel: &Channel,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Leftovers, StoreError> {
         let mut leftovers = Leftovers::default();
         for quality in self.qualities(channel)? {
             for hour in self.hours(channel, &quality)? {
+                if !go_on() {
+                    return Ok(leftovers);
+                }
                 let directory = self.hour_directory(channel, &quality, hour);
                 let mut temporary = Vec::new();
                 for_each_name(&directory, |name, _| {
@@ -125,10 +141,14 @@ fn uuid_of_file(name: &str) -> Option<Uuid> {
 fn remove_if_dead(file: &Path, lock_tells: bool) -> Option<PathBuf> {
     let opened = File::open(file).ok()?;
     let modified = opened.metadata().and_then(|m| m.modified()).ok()?;
-    // A file from the future (the clock was set back) counts as fresh.
+    // A file from the future (the clock was set back) counts as fresh. A fresh one is not even
+    // locked for a moment: its writer may be about to.
     let age = SystemTime::now().duration_since(modified).ok()?;
+    if age < FRESH {
+        return None;
+    }
     let dead = match opened.try_lock() {
-        Ok(()) if lock_tells => age >= FRESH,
+        Ok(()) if lock_tells => true,
         Err(TryLockError::WouldBlock) => false,
         Ok(()) | Err(TryLockError::Error(_)) => age >= ABANDONED,
     };

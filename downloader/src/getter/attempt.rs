@@ -1,15 +1,15 @@
 //! One attempt at a segment: one request, one temporary file.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use common::hedge::Progress;
 use common::http::{self, HttpError};
 use common::segment::FinalType;
 use common::store::{Committed, SegmentWriter, StoreError};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Getter, Progress, Segment};
+use super::{Getter, Job, Stops};
 use crate::decrypt::{DecryptError, Decryptor};
 use crate::fetch::Part;
 use crate::shared::SharedError;
@@ -69,19 +69,19 @@ impl Getter {
     /// Makes attempt number `number` (from 0).
     pub(super) async fn attempt(
         &self,
-        segment: &Segment<'_>,
+        job: &Job,
+        stops: &Stops,
         number: usize,
-        progress: Arc<Progress>,
+        progress: Progress,
     ) -> Result<Committed, AttemptError> {
         let begun = Instant::now();
-        let stops = segment.stops;
         let Opened {
             mut writer,
             mut part,
             mut decryptor,
             init_bytes,
         } = tokio::select! {
-            opened = self.open(segment, number) => opened?,
+            opened = self.open(job, number) => opened?,
             () = stops.cut.cancelled() => return Err(AttemptError::Stopped),
         };
         progress.note();
@@ -91,7 +91,7 @@ impl Getter {
                 () = stops.cut.cancelled() => break End::CutOff(AttemptError::Stopped),
                 next = part.next() => next,
                 () = sleep_until(begun + self.timing.body_hard) => {
-                    break End::CutOff(self.timed_out("end", segment, self.timing.body_hard));
+                    break End::CutOff(self.timed_out("end", job, self.timing.body_hard));
                 }
             };
             match next {
@@ -110,7 +110,9 @@ impl Getter {
                         break End::Proper;
                     }
                     Some(Err(source)) => {
-                        let url = http::shown(&segment.wanted.url);
+                        // The key may have changed under its URL.
+                        job.shared.forget_keys();
+                        let url = http::shown(&job.wanted.url);
                         break End::CutOff(AttemptError::Decrypt { url, source });
                     }
                 },
@@ -118,7 +120,7 @@ impl Getter {
             }
             if writer.bytes() > MAX_BYTES {
                 return Err(AttemptError::Http(HttpError::TooLarge {
-                    url: http::shown(&segment.wanted.url),
+                    url: http::shown(&job.wanted.url),
                     kind: "segment",
                     limit: MAX_BYTES,
                 }));
@@ -128,18 +130,18 @@ impl Getter {
         match end {
             End::Proper if received == 0 => {
                 // Kept for whoever looks into it, but there may be more at the next attempt.
-                if segment.kept.fetch_max(1, Ordering::Relaxed) == 0 {
+                if job.kept.fetch_max(1, Ordering::Relaxed) == 0 {
                     self.count(&writer.commit(FinalType::Suspect).await?);
                 }
-                Err(AttemptError::Empty(http::shown(&segment.wanted.url)))
+                Err(AttemptError::Empty(http::shown(&job.wanted.url)))
             }
             End::Proper => {
-                let committed = writer.commit(self.kind(segment, begun)).await?;
+                let committed = writer.commit(self.kind(job, begun)).await?;
                 self.count(&committed);
                 Ok(committed)
             }
             End::CutOff(error) => {
-                if received > segment.kept.fetch_max(received, Ordering::Relaxed) {
+                if received > job.kept.fetch_max(received, Ordering::Relaxed) {
                     self.count(&writer.commit(FinalType::Partial).await?);
                 }
                 Err(error)
@@ -149,18 +151,19 @@ impl Getter {
 
     /// Gets what the segment needs, the head of the answer, and a file with the init section
     /// in it, if there is one.
-    async fn open(&self, segment: &Segment<'_>, number: usize) -> Result<Opened, AttemptError> {
-        let wanted = segment.wanted;
+    async fn open(&self, job: &Job, number: usize) -> Result<Opened, AttemptError> {
+        let wanted = &job.wanted;
         let (client, hedge) = (&self.client, self.timing.head_hedge());
         let init = match &wanted.init {
-            Some(init) => Some(self.shared.init(client, init, hedge).await?),
+            Some(init) => Some(job.shared.init(client, init, hedge).await.map_err(gone)?),
             None => None,
         };
         let decryptor = match &wanted.encryption {
             Some(encryption) => {
                 // Without an IV it is the sequence number (RFC 8216 §5.2).
                 let iv = encryption.iv.unwrap_or(u128::from(wanted.sequence));
-                Some(self.shared.decryptor(client, encryption, iv, hedge).await?)
+                let decryptor = job.shared.decryptor(client, encryption, iv, hedge);
+                Some(decryptor.await.map_err(gone)?)
             }
             None => None,
         };
@@ -168,15 +171,8 @@ impl Getter {
         let opening = Part::open(&self.client, "segment", url, range, number > 0);
         let part = match timeout(self.timing.head_hard, opening).await {
             Ok(Ok(part)) => part,
-            Ok(Err(error)) => {
-                return Err(match error.status() {
-                    Some(
-                        status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE),
-                    ) => AttemptError::Gone(status),
-                    _ => error.into(),
-                });
-            }
-            Err(_) => return Err(self.timed_out("head", segment, self.timing.head_hard)),
+            Ok(Err(error)) => return Err(gone(error.into())),
+            Err(_) => return Err(self.timed_out("head", job, self.timing.head_hard)),
         };
         let mut writer = SegmentWriter::create(
             &self.store,
@@ -198,13 +194,23 @@ impl Getter {
         })
     }
 
-    fn timed_out(
-        &self,
-        part: &'static str,
-        segment: &Segment<'_>,
-        time: std::time::Duration,
-    ) -> AttemptError {
-        let url = http::shown(&segment.wanted.url);
+    fn timed_out(&self, part: &'static str, job: &Job, time: std::time::Duration) -> AttemptError {
+        let url = http::shown(&job.wanted.url);
         AttemptError::TimedOut { part, url, time }
+    }
+}
+
+/// What the origin does not give us now, it will not give us later: the segment itself, or
+/// something that it needs.
+fn gone(error: SharedError) -> AttemptError {
+    let status = match &error {
+        SharedError::Http(error) => error.status(),
+        SharedError::Decrypt { .. } => None,
+    };
+    match status {
+        Some(status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)) => {
+            AttemptError::Gone(status)
+        }
+        _ => error.into(),
     }
 }

@@ -127,6 +127,8 @@ struct Reader<'a> {
     gap: bool,
     range: Option<&'a str>,
     init: Option<Arc<InitSection>>,
+    /// Why the segments from here on cannot be had: they need an init section that cannot be read.
+    unusable: Option<String>,
     encryption: Option<Arc<Encryption>>,
     in_break: bool,
     /// Where the next range without an offset begins, by resource.
@@ -149,6 +151,7 @@ impl<'a> Reader<'a> {
             gap: false,
             range: None,
             init: None,
+            unusable: None,
             encryption: None,
             in_break: false,
             range_ends: HashMap::new(),
@@ -225,13 +228,16 @@ impl<'a> Reader<'a> {
         };
         match url.and_then(|url| Ok((url, range?))) {
             Ok((url, range)) => {
+                self.unusable = None;
                 self.init = Some(Arc::new(InitSection {
                     url,
                     range,
                     encryption: self.encryption.clone(),
                 }));
             }
-            Err(why) => self.problem(format!("EXT-X-MAP: {why}")),
+            Err(why) => {
+                self.unusable = Some(format!("its EXT-X-MAP cannot be used: {why}"));
+            }
         }
     }
 
@@ -309,7 +315,8 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         };
-        let url = match resolve(self.base, uri) {
+        let unusable = self.unusable.clone().map_or(Ok(()), Err);
+        let url = match unusable.and_then(|()| resolve(self.base, uri)) {
             Ok(url) => url,
             Err(why) => {
                 self.problem(format!("segment {sequence}: {why}"));

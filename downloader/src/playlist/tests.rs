@@ -228,6 +228,17 @@ fn a_bad_line_costs_its_segment_and_is_reported() {
 }
 
 #[test]
+fn segments_that_need_an_init_section_that_cannot_be_read_are_not_taken_without_it() {
+    let list = media(
+        "#EXTM3U\n#EXT-X-MAP:URI=\"data:x\"\n#EXTINF:2,\na.ts\n#EXT-X-MAP:URI=\"b.mp4\"\n\
+         #EXTINF:2,\nb.ts\n",
+    );
+    assert_eq!(last_parts(&list), ["b.ts"]);
+    let problems = list.problems.lines().join("\n");
+    assert!(problems.contains("segment 0: its EXT-X-MAP"), "{problems}");
+}
+
+#[test]
 fn what_is_no_playlist_is_an_error_that_says_so() {
     let error = read(b"<html>no</html>", &base()).unwrap_err();
     assert!(error.to_string().contains("<html>no</html>"), "{error}");

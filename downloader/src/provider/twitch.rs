@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use common::hedge::{Hedge, HedgeError};
+use common::hedge::{Hedge, HedgeError, Progress};
 use common::http::{self, HttpClient, HttpError};
 use common::names::{Channel, Quality};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, REFERER};
@@ -106,7 +106,7 @@ impl TwitchProvider {
         })
         .to_string();
         let authorization = self.authorization().await?;
-        let attempt = async |_: usize| {
+        let attempt = async |_: usize, progress: Progress| {
             let mut request = client
                 .post(&self.hosts.gql)
                 .header(CONTENT_TYPE, "application/json")
@@ -116,7 +116,7 @@ impl TwitchProvider {
                 request = request.header("Authorization", authorization.clone());
             }
             let response = client.send_ok("twitch_token", request).await?;
-            http::read_all(response, "token", MAX_ANSWER).await
+            http::read_all_noting(response, "token", MAX_ANSWER, &progress).await
         };
         let answer = hedge.run(attempt).await.map_err(|error| match error {
             HedgeError::Failed(error) => error,

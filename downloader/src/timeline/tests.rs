@@ -121,6 +121,82 @@ fn a_restarted_encoder_is_recorded_even_if_it_uses_names_again() {
 }
 
 #[test]
+fn dates_on_the_first_of_each_list_correct_themselves_and_double_nothing() {
+    // The list says 2.0 s, the dates advance by 2.04 s: no second name, and no drift.
+    let mut timeline = Timeline::default();
+    let mut wanted = Vec::new();
+    for first in 0..200 {
+        let date = f64::from(first) * 2.04;
+        let names: Vec<String> = (first + 1..first + 6).map(|n| format!("s{n}")).collect();
+        let segments = format!("s{first}@{date} {}", names.join(" "));
+        let news = timeline.update(&list(first as u64, &segments), at(date + 12.0));
+        assert_eq!((news.missed, news.restarted), (0, false), "{segments}");
+        wanted.extend(news.wanted);
+    }
+    assert_eq!(wanted.len(), 205);
+    for (n, wanted) in wanted.iter().enumerate() {
+        let off = seconds(wanted.start - at(n as f64 * 2.04)).abs();
+        assert!(off <= 0.25, "{n}: {off}");
+    }
+}
+
+#[test]
+fn a_restart_with_dates_on_the_first_of_each_list_or_on_none_is_seen() {
+    follow(&[
+        (9.0, 0, "0@0 1 2 3 4", "0@0 1@2 2@4 3@6 4@8"),
+        (70.0, 0, "0@60 1", "0@60 1@62"),
+        (72.0, 0, "0@60 1 2", "2@64"),
+    ]);
+    // Without any date, once it has begun to move.
+    let news = follow(&[
+        (60.0, 20, "20 21 22", "20@54 21@56 22@58"),
+        (62.0, 21, "21 22 23", "23@60"),
+        (92.0, 0, "20 21", "20@88 21@90"),
+    ]);
+    assert!(news[2].restarted);
+}
+
+#[test]
+fn numbers_that_jump_without_the_time_for_it_are_new_numbers() {
+    let news = follow(&[
+        (9.0, 0, "a b c", "a@3 b@5 c@7"),
+        // ffmpeg numbers from the clock: a billion segments were not missed in 12 s.
+        (21.0, 1_700_000_000, "x y", "x@17 y@19"),
+        (23.0, 1_700_000_001, "y z", "z@21"),
+    ]);
+    assert!(news[1].restarted);
+    assert!(news.iter().all(|news| news.missed == 0));
+    let news = follow(&[
+        (9.0, 0, "a@0 b@2", "a@0 b@2"),
+        (11.0, 500, "b@2 c@4", "c@4"),
+    ]);
+    assert_eq!(news[1].missed, 0);
+    let news = follow(&[(9.0, 0, "a@0 b@2", "a@0 b@2"), (15.0, 500, "d@6", "d@6")]);
+    assert_eq!(news[1].missed, 0);
+}
+
+#[test]
+fn what_left_the_list_between_two_workers_is_counted() {
+    let before = Newest {
+        sequence: 3,
+        end: at(8.0),
+    };
+    for (sequence, segments, missed) in [
+        (4, "e@8", 0),
+        (10, "k@20 l@22", 6),
+        // Other numbers, or a stream that was away, say nothing.
+        (900, "k@20 l@22", 0),
+        (0, "k@20 l@22", 0),
+        (5, "k@3000 l@3002", 0),
+        (10, "k l", 0),
+    ] {
+        let mut timeline = Timeline::after(Some(before));
+        let news = timeline.update(&list(sequence, segments), at(30.0));
+        assert_eq!(news.missed, missed, "{sequence}: {segments}");
+    }
+}
+
+#[test]
 fn a_list_from_a_minute_ago_brings_nothing_and_breaks_nothing() {
     let news = follow(&[
         (9.0, 0, "a@0 b@2 c@4", "a@0 b@2 c@4"),
@@ -178,7 +254,7 @@ fn skew_is_an_unannounced_jump_of_more_than_10_ms() {
         let first = segments.split(' ').next().unwrap();
         timeline.update(&list(0, first), at(7.0));
         let news = timeline.update(&list(0, segments), at(9.0));
-        let skew = news.skew.map(|skew| skew.num_milliseconds());
+        let skew = news.skew.map(|skew| skew.difference.num_milliseconds());
         assert_eq!(skew, expected, "{segments}");
     }
     // It is told when it is new, and not in a first list, which shows what is long past.

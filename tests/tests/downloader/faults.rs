@@ -248,6 +248,49 @@ async fn too_many_at_once_wait_their_turn() {
         asked.len() == 64
     };
     scene.origin.wait_for(SOON, waiting).await.unwrap();
+    // Some seconds of the stream later there are still no more.
+    let polls = scene.origin.count(&scene.stream.path());
+    let later = |log: &Log| log.count("/live/playlist.m3u8") > polls + 5;
+    scene.origin.wait_for(SOON, later).await.unwrap();
+    assert!(waiting(&scene.origin.log()));
     gate.open();
     scene.expect(&all).await;
+}
+
+#[tokio::test]
+async fn segments_that_fail_hold_no_others_up() {
+    let mut scene = Scene::new(LiveOptions {
+        window: 110,
+        ..LiveOptions::default()
+    })
+    .await;
+    let failing: Vec<String> = scene.push(100).into_iter().map(|s| s.path).collect();
+    let is_failing = Matching::by(move |request| failing.contains(&request.path));
+    scene.origin.always(is_failing, Fault::status(503));
+    let mut all = scene.push(5);
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+    all.extend(scene.push(3));
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
+async fn an_init_section_that_is_gone_loses_its_segments_and_holds_no_others_up() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    scene
+        .stream
+        .set_init_at("URI=\"gone.mp4\"", ts_bytes(1, 10));
+    scene.push(3);
+    scene.stream.set_init(ts_bytes(2, 700));
+    let all = scene.push(3);
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    tests::eventually(SOON, "three losses", async || {
+        let lost = downloader
+            .metrics()
+            .await
+            .sum("segments_lost_total", &[("reason", "404")]);
+        (lost == 3.0).then_some(()).ok_or(format!("{lost}"))
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! One worker relieves another: URLs that expire, streams that end and begin again.
 
-use tests::origin::{Fault, LiveOptions, LiveStream, Log, MasterPlaylist};
+use tests::content::ts_bytes;
+use tests::origin::{Dates, Fault, LiveOptions, LiveStream, Log, MasterPlaylist};
 
 use super::{FAST, SOON, Scene};
 
@@ -132,8 +133,17 @@ async fn a_stream_that_ends_and_begins_again_is_recorded_on() {
 
 #[tokio::test]
 async fn an_encoder_that_restarts_without_a_word_is_recorded_on() {
-    for reuse_names in [false, true] {
-        let mut scene = Scene::new(LiveOptions::default()).await;
+    for (reuse_names, dates) in [
+        (false, Dates::Every),
+        (true, Dates::Every),
+        (false, Dates::FirstInList),
+        (true, Dates::FirstInList),
+    ] {
+        let mut scene = Scene::new(LiveOptions {
+            dates,
+            ..LiveOptions::default()
+        })
+        .await;
         let mut all = scene.push(5);
         let _downloader = scene.record().await;
         scene.expect(&all).await;
@@ -145,6 +155,112 @@ async fn an_encoder_that_restarts_without_a_word_is_recorded_on() {
             scene.expect(&all).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_new_init_section_under_an_old_name_is_fetched() {
+    let mut scene = Scene::new(LiveOptions {
+        extension: "m4s".to_owned(),
+        ..LiveOptions::default()
+    })
+    .await;
+    let path = "/live/init.mp4";
+    let mut all = Vec::new();
+    let _downloader = scene.record().await;
+    for seed in 0..3 {
+        let init = ts_bytes(700 + seed, 600);
+        scene.origin.put(path, init.clone(), "video/mp4");
+        scene.stream.set_init_at("URI=\"init.mp4\"", init);
+        // The second time the stream ends first, the third time it only begins again.
+        for _ in 0..2 {
+            all.extend(scene.push(1));
+            scene.expect(&all).await;
+        }
+        if seed == 0 {
+            scene.stream.end();
+            let asked = scene.origin.count(&scene.stream.path());
+            let seen = |log: &Log| log.count("/live/playlist.m3u8") > asked + 1;
+            scene.origin.wait_for(SOON, seen).await.unwrap();
+        }
+        let later = all.last().unwrap().start + chrono::TimeDelta::seconds(60);
+        scene.stream.restart(false);
+        scene.stream.jump_to(later);
+    }
+    assert_eq!(scene.origin.count(path), 3);
+}
+
+/// A stream that is over is looked for as if it had never been, and nothing of it is fetched,
+/// lost or told over and over.
+#[tokio::test]
+async fn the_end_of_a_stream_is_the_end_of_the_work() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(3);
+    let gone = tests::origin::NewSegment::new("2.000", ts_bytes(9, 10)).missing();
+    let gone = scene.stream.push_segment(gone);
+    let broken = scene.push(1);
+    scene
+        .origin
+        .always(broken[0].path.as_str(), Fault::status(500));
+    all.extend(scene.push(1));
+    scene.stream.end();
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    // Many workers have come and gone by now: one a second for a minute, in fast time.
+    let polls = |n: usize| move |log: &Log| log.count("/live/playlist.m3u8") >= n;
+    scene.origin.wait_for(SOON, polls(30)).await.unwrap();
+    assert_eq!(downloader.count_log("the stream has ended"), 1);
+    assert_eq!(scene.origin.count(&gone.path), 1);
+    assert_eq!(
+        downloader.metrics().await.sum("segments_lost_total", &[]),
+        1.0
+    );
+    // One getter retries it, every 2 s.
+    let log = scene.origin.log();
+    let tries: Vec<_> = log.of(&broken[0].path).map(|e| e.started).collect();
+    for pair in tries.windows(2) {
+        let pause = pair[1] - pair[0];
+        assert!(pause.as_secs_f64() > 0.15, "{pause:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_playlist_that_stands_still_is_questioned() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    lead_to(&scene, &scene.stream);
+    let mut all = scene.push(3);
+    let downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+    // The stream goes on elsewhere; the old playlist answers as before.
+    let start = all[2].start + chrono::TimeDelta::seconds(2);
+    let options = LiveOptions {
+        start,
+        ..LiveOptions::default()
+    };
+    let mut elsewhere = LiveStream::new(&scene.origin, "elsewhere", options);
+    for n in 0..3 {
+        all.push(elsewhere.push(4000 + n));
+    }
+    lead_to(&scene, &elsewhere);
+    scene.expect(&all).await;
+    downloader.wait_for_log("stands still", SOON).await;
+}
+
+#[tokio::test]
+async fn what_was_missed_between_two_workers_is_counted() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(3);
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    let rule = scene.origin.always(scene.stream.path(), Fault::status(404));
+    downloader
+        .wait_for_log("the media playlist fails", SOON)
+        .await;
+    scene.push(20);
+    all.extend(scene.push(6));
+    scene.origin.remove_rule(rule);
+    scene.expect(&all).await;
+    let missed = downloader.metrics().await.sum("segments_missed_total", &[]);
+    assert_eq!(missed, 20.0);
 }
 
 #[tokio::test]

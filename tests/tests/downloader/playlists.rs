@@ -221,10 +221,19 @@ async fn what_is_too_large_is_refused_with_a_clear_error() {
     scene.origin.remove_rule(endless);
     drop(downloader);
 
-    // An init section and a key.
+    // An init section, and a key: what needs them is lost, and nothing else.
     let mut scene = Scene::new(LiveOptions::default()).await;
     scene.stream.set_init(ts_bytes(1, 1000));
-    let first = scene.stream.push(1000);
+    scene
+        .origin
+        .always("/live/init0.mp4", Fault::endless(64 << 20));
+    scene.push(1);
+    let downloader = scene.record().await;
+    let line = downloader
+        .wait_for_log("allowed for a init section", SOON)
+        .await;
+    assert!(line.contains("lost a segment"), "{line}");
+    scene.stream.set_init(ts_bytes(2, 1000));
     scene
         .origin
         .put("/live/key", vec![0; 17], "application/octet-stream");
@@ -232,19 +241,11 @@ async fn what_is_too_large_is_refused_with_a_clear_error() {
     scene
         .stream
         .push_segment(NewSegment::new("2.000", ts_bytes(3, 1600)).tag(tag));
-    scene
-        .origin
-        .always("/live/init0.mp4", Fault::endless(64 << 20));
-    let mut arguments = FAST.to_vec();
-    arguments.extend(["--log", "debug"]);
-    let channel = format!("test:url:{}", scene.stream.url());
-    let downloader = scene.node.start_downloader(&channel, &arguments).await;
-    downloader
-        .wait_for_log("allowed for a init section", SOON)
-        .await;
-    scene.origin.clear_rules();
-    downloader.wait_for_log("allowed for a key", SOON).await;
-    scene.expect(&[first]).await;
+    let line = downloader.wait_for_log("allowed for a key", SOON).await;
+    assert!(line.contains("lost a segment"), "{line}");
+    let plain = NewSegment::new("2.000", ts_bytes(4, 1600)).tag("#EXT-X-KEY:METHOD=NONE");
+    let plain = scene.stream.push_segment(plain);
+    scene.expect(&[plain]).await;
 }
 
 /// An origin that lists 8 s only and stalls one request in twenty for 7 s, resets, cuts short or

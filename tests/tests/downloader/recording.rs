@@ -189,6 +189,16 @@ async fn bad_options_are_one_line_and_exit_code_2() {
         (vec!["a:url:nonsense"], "\"nonsense\""),
         (vec!["../a:url:http://127.0.0.1/"], "dot"),
         (
+            vec!["a:url:http://127.0.0.1/", "a:url:http://127.0.0.2/"],
+            "given twice",
+        ),
+        (
+            vec!["a:url:http://127.0.0.1/", "--qualities", "720p"],
+            "only the quality source",
+        ),
+        (vec!["a", "--qualities", "source,chat"], "chat"),
+        (vec![" "], "no channel"),
+        (
             vec!["a:url:http://127.0.0.1/", "--qualities", "a/b"],
             "slash",
         ),
@@ -220,9 +230,11 @@ async fn options_come_from_the_environment_too() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     let all = scene.push(2);
     let base = scene.node.base_dir().display().to_string();
-    let channel = format!("test:url:{}", scene.stream.url());
+    // Blanks as a compose file may have them, and a variable that is there but empty.
+    let channels = format!("  test:url:{} \n other:url:{0} ", scene.stream.url());
     let environment = [
-        ("DOWNLOADER_CHANNELS", channel.as_str()),
+        ("DOWNLOADER_CHANNELS", channels.as_str()),
+        ("DOWNLOADER_QUALITIES", ""),
         ("DOWNLOADER_BASE_DIR", &base),
         ("DOWNLOADER_METRICS_PORT", "0"),
         ("DOWNLOADER_TIME_SCALE", "0.1"),

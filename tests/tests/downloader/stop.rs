@@ -53,6 +53,56 @@ async fn sigterm_keeps_what_has_come_and_leaves_nothing_temporary() {
 }
 
 #[tokio::test]
+async fn sigterm_keeps_what_a_second_attempt_has() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let segment = scene.stream.push(100_000);
+    scene
+        .origin
+        .next(1, segment.path.as_str(), Fault::stall_head(Hold::Forever));
+    scene.origin.next(
+        1,
+        segment.path.as_str(),
+        Fault::stall_after(70_000, Hold::Forever),
+    );
+    scene
+        .origin
+        .always(segment.path.as_str(), Fault::stall_head(Hold::Forever));
+    let mut downloader = scene.record().await;
+    let second = |log: &Log| log.of(&segment.path).any(|e| e.sent == 70_000);
+    scene.origin.wait_for(SOON, second).await.unwrap();
+    downloader.terminate();
+    assert_eq!(downloader.wait(SOON).await.code(), Some(0));
+    assert_eq!(scene.node.temp_files(), [""; 0]);
+    let hash = tests::content::sha256_base64(&segment.content[..70_000]);
+    let partial = scene.of_type("partial");
+    assert!(
+        partial.iter().any(|name| name.contains(&hash)),
+        "{partial:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_crash_left_goes_after_an_immediate_restart_too() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(1);
+    scene.origin.next(
+        1,
+        all[0].path.as_str(),
+        Fault::stall_after(4000, Hold::Forever),
+    );
+    let mut downloader = scene.record().await;
+    tests::eventually(SOON, "a temporary file", async || {
+        let temp = scene.node.temp_files();
+        (temp.len() == 1).then_some(()).ok_or(format!("{temp:?}"))
+    })
+    .await;
+    downloader.kill_hard();
+    downloader.wait(SOON).await;
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
 async fn an_idle_downloader_stops_at_once() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     let all = scene.push(2);

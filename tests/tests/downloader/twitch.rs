@@ -162,6 +162,32 @@ async fn a_quality_that_is_not_there_is_named_with_what_there_is() {
 }
 
 #[tokio::test]
+async fn a_quality_that_comes_later_is_recorded_from_then_on() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    twitch(&scene);
+    let all = scene.push(2);
+    let downloader = record(&scene, &["--qualities", "source,480p"]).await;
+    downloader
+        .wait_for_log("a quality is not there", SOON)
+        .await;
+    let mut low = LiveStream::new(&scene.origin, "480p", LiveOptions::default());
+    let file = low.push(500).file();
+    let master = MasterPlaylist::new()
+        .named("1080p60 (source)", &scene.stream.path(), 6_000_000)
+        .named("480p", &low.path(), 1_000_000);
+    scene.origin.put_playlist(USHER, master.render());
+    tests::eventually(SOON, "the other quality", async || {
+        let files = scene.node.files("test", "480p");
+        files
+            .contains_key(&file)
+            .then_some(())
+            .ok_or(format!("{files:?}"))
+    })
+    .await;
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
 async fn advertisements_are_counted_and_not_recorded() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     twitch(&scene);

@@ -129,9 +129,11 @@ impl Streams {
         let mut running = JoinSet::new();
         let mut urls = Vec::new();
         for channel in 0..count {
+            // To the millisecond, as the playlist writes it.
+            let now = chrono::Utc::now().timestamp_millis();
             let options = LiveOptions {
                 keep: 10,
-                start: chrono::Utc::now(),
+                start: chrono::DateTime::from_timestamp_millis(now).unwrap_or_default(),
                 ..LiveOptions::default()
             };
             let mut stream = LiveStream::new(&origin, &format!("c{channel}"), options);
