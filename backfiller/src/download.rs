@@ -1,16 +1,17 @@
-//! One segment, from a peer to its final name here.
+//! One file, from a peer to its final name here.
 
 use std::io;
 use std::path::PathBuf;
 
-use common::segment::SegmentPath;
-use common::store::{CommitError, SegmentWriter, Store, StoreError};
+use bytes::Bytes;
+use common::store::{CommitError, FileWriter, SegmentWriter, Store, StoreError};
 use tokio::time::timeout;
 
 use crate::claims::{Claims, Held};
+use crate::item::{Item, Place};
 use crate::remote::{Content, Remote, RemoteError};
 
-/// What became of a segment that was to be downloaded.
+/// What became of a file that was to be downloaded.
 #[derive(Debug)]
 pub enum Fetched {
     /// It is here now.
@@ -18,13 +19,16 @@ pub enum Fetched {
         /// Its size.
         bytes: u64,
     },
-    /// It came in another way since it was planned, or a tombstone did.
+    /// The tombstone is here now.
+    Buried,
+    /// It came in another way since it was planned, or a tombstone did; or the peer has merged
+    /// a chat batch into another one.
     NoLongerMissing,
     /// Another worker is downloading it.
     InHand(Held),
 }
 
-/// Why a segment was not downloaded.
+/// Why a file was not downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// The peer.
@@ -53,18 +57,21 @@ impl DownloadError {
     }
 }
 
-/// Downloads a segment, unless it is here or another worker has it in hand. Dropping the future
-/// anywhere leaves no temporary file.
+/// Downloads a file, unless it is here or another worker has it in hand; makes a tombstone.
+/// Dropping the future anywhere leaves no temporary file.
 ///
 /// # Errors
 /// [`DownloadError`]; nothing is left then.
-pub async fn segment(
+pub async fn item(
     store: &Store,
     claims: &Claims,
     remote: &Remote,
-    path: &SegmentPath,
+    item: &Item,
 ) -> Result<Fetched, DownloadError> {
-    let file = store.file(path);
+    if let Item::Tombstone(place, name) = item {
+        return bury(store.clone(), place.clone(), name.clone()).await;
+    }
+    let file = item.file(store);
     let claim = match claims.claim(&file) {
         Ok(claim) => claim,
         Err(held) => return Ok(Fetched::InHand(held)),
@@ -72,37 +79,112 @@ pub async fn segment(
     if !is_missing(file).await {
         return Ok(Fetched::NoLongerMissing);
     }
-    let mut content = remote.segment(path).await?;
-    let SegmentPath {
-        channel,
-        quality,
-        segment,
-    } = path;
-    let mut writer =
-        SegmentWriter::create(store, channel, quality, segment.start(), segment.duration()).await?;
-    match timeout(Content::time_limit(), receive(&mut content, &mut writer)).await {
+    let mut content = match remote.content(item).await {
+        Ok(content) => content,
+        // Merged away since it was listed (SPEC §6).
+        Err(error) if error.is_not_found() && matches!(item, Item::Chat(..)) => {
+            return Ok(Fetched::NoLongerMissing);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut writer = Writer::create(store, item).await?;
+    match timeout(content.time_limit(), receive(&mut content, &mut writer)).await {
         Ok(received) => received?,
         Err(_) => return Err(content.slow().into()),
     }
-    let committed = match writer.commit_as(segment.clone()).await {
+    let (existed, bytes) = match writer.commit(item).await {
         Ok(committed) => committed,
         Err(CommitError::Store(error)) => return Err(error.into()),
         Err(mismatch) => return Err(DownloadError::Mismatch(mismatch)),
     };
     drop(claim);
-    Ok(match committed.existed {
+    Ok(match existed {
         true => Fetched::NoLongerMissing,
-        false => Fetched::Downloaded {
-            bytes: committed.bytes,
-        },
+        false => Fetched::Downloaded { bytes },
     })
 }
 
-async fn receive(content: &mut Content, writer: &mut SegmentWriter) -> Result<(), DownloadError> {
+async fn receive(content: &mut Content, writer: &mut Writer) -> Result<(), DownloadError> {
     while let Some(piece) = content.next().await? {
         writer.write(piece).await?;
     }
     Ok(())
+}
+
+async fn bury(
+    store: Store,
+    place: Place,
+    name: common::names::PathPart,
+) -> Result<Fetched, DownloadError> {
+    let work = move || store.bury(&place.channel, &place.quality, place.hour, &name);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(new) => Ok(match new? {
+            true => Fetched::Buried,
+            false => Fetched::NoLongerMissing,
+        }),
+        // The process is ending: the next one makes it.
+        Err(_) => Ok(Fetched::NoLongerMissing),
+    }
+}
+
+/// The writer of a file, by its kind.
+#[derive(Debug)]
+enum Writer {
+    Segment(SegmentWriter),
+    File(FileWriter),
+}
+
+impl Writer {
+    async fn create(store: &Store, item: &Item) -> Result<Writer, StoreError> {
+        Ok(match item {
+            Item::Segment(path) => {
+                let (start, duration) = (path.segment.start(), path.segment.duration());
+                let (channel, quality) = (&path.channel, &path.quality);
+                let writer = SegmentWriter::create(store, channel, quality, start, duration);
+                Writer::Segment(writer.await?)
+            }
+            Item::Chat(place, batch) => {
+                let (channel, quality) = (&place.channel, &place.quality);
+                let writer = FileWriter::in_hour(store, channel, quality, place.hour, batch.name());
+                Writer::File(writer.await?)
+            }
+            Item::Tombstone(place, name) => {
+                let (channel, quality) = (&place.channel, &place.quality);
+                let writer = FileWriter::in_hour(store, channel, quality, place.hour, name);
+                Writer::File(writer.await?)
+            }
+            Item::Extra(path) => {
+                let writer = FileWriter::below(store, path.directory.parts(), &path.below);
+                Writer::File(writer.await?)
+            }
+        })
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        match self {
+            Writer::Segment(writer) => writer.write(bytes).await,
+            Writer::File(writer) => writer.write(bytes).await,
+        }
+    }
+
+    /// Whether it was there before, and its size.
+    async fn commit(self, item: &Item) -> Result<(bool, u64), CommitError> {
+        match (self, item) {
+            (Writer::Segment(writer), Item::Segment(path)) => {
+                let committed = writer.commit_as(path.segment.clone()).await?;
+                Ok((committed.existed, committed.bytes))
+            }
+            (Writer::Segment(_), _) => Err(CommitError::Temp),
+            (Writer::File(writer), item) => {
+                let hash = match item {
+                    Item::Chat(_, batch) => Some(batch.hash()),
+                    _ => None,
+                };
+                let bytes = writer.bytes();
+                Ok((writer.commit(hash).await?, bytes))
+            }
+        }
+    }
 }
 
 /// True iff neither the file nor its tombstone is here: an hour's list may be minutes old when

@@ -5,15 +5,17 @@
 
 pub mod claims;
 pub mod download;
+pub mod item;
 pub mod journal;
 pub mod manager;
 pub mod metrics;
 pub mod options;
 pub mod peers;
-pub mod place;
 pub mod plan;
 pub mod remote;
+pub mod report;
 pub mod round;
+pub mod site;
 pub mod worker;
 
 use common::http::{HttpClient, HttpError};

@@ -10,6 +10,10 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(code) => return code,
     };
+    if let Err(line) = options.check() {
+        eprintln!("backfiller: {line}");
+        return ExitCode::from(2);
+    }
     let common = options.common.clone();
     service::run("backfiller", &common, |shutdown| {
         backfiller::run(options, shutdown)

@@ -5,13 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::segment::SegmentPath;
 use common::timing::jitter;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::item::Item;
 use crate::peers::{Peer, Peers};
 use crate::worker::Worker;
 use crate::{Context, RunError};
@@ -71,11 +71,17 @@ impl Manager {
     fn remove_leftovers(&self, stop: &CancellationToken) -> JoinHandle<()> {
         let store = self.context.store.clone();
         let channels = self.context.options.channels.clone();
+        let extras = self.context.options.extras.clone();
         let stop = stop.clone();
         tokio::task::spawn_blocking(move || {
             for channel in channels.iter().take_while(|_| !stop.is_cancelled()) {
                 if let Err(error) = store.remove_leftovers(channel) {
                     tracing::warn!(%channel, %error, "cannot look for temporary files of dead processes");
+                }
+            }
+            for directory in extras.iter().take_while(|_| !stop.is_cancelled()) {
+                if let Err(error) = store.remove_leftovers_below(directory.parts()) {
+                    tracing::warn!(%directory, %error, "cannot look for temporary files of dead processes");
                 }
             }
         })
@@ -125,13 +131,13 @@ impl Manager {
     }
 
     /// How many of these are not here: what failed at one peer may have come from another.
-    async fn missing(&self, failed: HashSet<SegmentPath>) -> u64 {
+    async fn missing(&self, failed: HashSet<Item>) -> u64 {
         let store = self.context.store.clone();
         let all = failed.len();
         let look = move || {
             failed
                 .iter()
-                .filter(|path| !store.file(path).exists())
+                .filter(|item| !item.file(&store).exists())
                 .count()
         };
         let missing = tokio::task::spawn_blocking(look).await;

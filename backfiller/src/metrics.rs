@@ -2,8 +2,10 @@
 
 use std::sync::LazyLock;
 
-use common::metrics::counter;
-use prometheus::IntCounterVec;
+use common::metrics::{counter, gauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use crate::item::Place;
 
 const PLACE: [&str; 4] = ["remote", "channel", "quality", "hour"];
 
@@ -66,6 +68,57 @@ pub static NODE_LIST_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Files of `--extras` that were downloaded.
+pub static EXTRAS_BACKFILLED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "extras_backfilled",
+        "Files of --extras downloaded",
+        &["remote"],
+    )
+});
+
+/// Files that a peer has and that are still missing here, by hour; hours of which nothing is
+/// missing are left out.
+pub static MISSING_SEGMENTS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "backfill_missing_segments",
+        "Segments that the peer has and this node has not (yet)",
+        &PLACE,
+    )
+});
+
+/// Downloads that are under way.
+pub static IN_FLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "backfill_in_flight",
+        "Downloads that are under way",
+        &["remote"],
+    )
+});
+
+/// A counter of an hour at a peer.
+#[must_use]
+pub fn of(counters: &IntCounterVec, peer: &str, place: &Place) -> IntCounter {
+    let hour = place.hour.to_string();
+    counters.with_label_values(&[peer, place.channel.as_str(), place.quality.as_str(), &hour])
+}
+
+/// What is missing of an hour at a peer.
+#[must_use]
+pub fn of_gauge(peer: &str, place: &Place) -> IntGauge {
+    let hour = place.hour.to_string();
+    let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
+    MISSING_SEGMENTS.with_label_values(&labels)
+}
+
+/// Nothing is missing of an hour at a peer.
+pub fn no_longer_missing(peer: &str, place: &Place) {
+    let hour = place.hour.to_string();
+    let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
+    // An error says that there was no such gauge.
+    let _ = MISSING_SEGMENTS.remove_label_values(&labels);
+}
+
 /// Makes the counters of the process visible from its start: a dashboard tells 0 from absent.
 pub fn register() {
     NODE_LIST_ERRORS.with_label_values(&[] as &[&str]);
@@ -75,4 +128,5 @@ pub fn register() {
 pub fn register_peer(name: &str) {
     BACKFILL_ERRORS.with_label_values(&[name]);
     BAD_NAMES.with_label_values(&[name]);
+    IN_FLIGHT.with_label_values(&[name]);
 }

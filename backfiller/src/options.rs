@@ -15,6 +15,7 @@ use common::names::{Channel, Quality};
 use common::segment::Hour;
 use common::service::CommonOptions;
 
+use crate::item::ExtrasDirectory;
 use crate::peers::{Dsn, Peer, PeerError};
 
 /// More hours ago than this is a date without separators, such as `20190615`.
@@ -38,8 +39,13 @@ pub struct Options {
     #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ')]
     pub channels: Vec<Channel>,
 
-    /// The qualities to fetch, separated by commas
-    #[arg(long, default_value = "source", value_delimiter = ',', value_name = "QUALITY,…", value_parser = video_quality)]
+    /// The qualities to fetch, separated by commas; chat: the batches of chat messages
+    #[arg(
+        long,
+        default_value = "source",
+        value_delimiter = ',',
+        value_name = "QUALITY,…"
+    )]
     pub qualities: Vec<Quality>,
 
     /// The other nodes, separated by commas
@@ -74,6 +80,11 @@ pub struct Options {
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub recent_cutoff: u32,
 
+    /// Directories below the base directory to fetch as well, with all that is below them,
+    /// separated by commas; a file that is here stays as it is
+    #[arg(long, value_delimiter = ',', value_name = "DIR,…")]
+    pub extras: Vec<ExtrasDirectory>,
+
     /// Which hours to fetch first
     #[arg(long, value_enum, default_value_t = Order::Newest)]
     pub order: Order,
@@ -97,6 +108,26 @@ impl Options {
     pub fn static_nodes(&self) -> Vec<Peer> {
         let lists = self.static_nodes.iter();
         lists.flat_map(|list| list.0.iter().cloned()).collect()
+    }
+
+    /// What no option alone can tell: whether they go together.
+    ///
+    /// # Errors
+    /// One line that names the bad value.
+    pub fn check(&self) -> Result<(), String> {
+        for directory in &self.extras {
+            let first = directory.parts().first().map(|part| part.as_str());
+            if self
+                .channels
+                .iter()
+                .any(|channel| Some(channel.as_str()) == first)
+            {
+                return Err(format!(
+                    "bad value '{directory}' for '--extras <DIR,…>': a channel's recordings are there"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The first hour to fetch; `None`: all there are.
@@ -200,14 +231,6 @@ pub enum Order {
     Random,
 }
 
-fn video_quality(text: &str) -> Result<Quality, String> {
-    let quality = Quality::new(text).map_err(|error| error.to_string())?;
-    if quality.is_chat() {
-        return Err("chat batches cannot be fetched yet".to_owned());
-    }
-    Ok(quality)
-}
-
 fn stall_timeout(text: &str) -> Result<Duration, String> {
     seconds(text, LONGEST_STALL)
 }
@@ -294,7 +317,7 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused() {
-        let table: [&[&str]; 21] = [
+        let table: &[&[&str]] = &[
             &[],
             &[""],
             &["a/b"],
@@ -303,7 +326,6 @@ mod tests {
             &["c", "--qualities", "source,"],
             &["c", "--qualities", "a/b"],
             &["c", "--qualities", ".."],
-            &["c", "--qualities", "chat"],
             &["c", "--static-nodes", "nonsense"],
             &["c", "--static-nodes", "http://a,ftp://b"],
             &["c", "--static-nodes", "http://a?b=c"],
@@ -317,7 +339,7 @@ mod tests {
             &["c", "--stall-timeout", "0"],
             &["c", "--metrics-port", "65536"],
         ];
-        for arguments in table {
+        for &arguments in table {
             let error = parse(arguments).unwrap_err();
             assert!(error.use_stderr(), "{arguments:?}");
         }

@@ -4,9 +4,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::chat::{ChatBatch, ChatNameError};
 use common::names::{NameError, PathPart};
 use common::segment::{Hour, Segment, SegmentDuration, SegmentHash, SegmentNameError, SegmentType};
 use common::store::HourNames;
@@ -70,11 +71,33 @@ pub fn hours<'a>(
     hours
 }
 
+/// The newest hour of all lists.
+#[must_use]
+pub fn newest<'a>(listed: impl IntoIterator<Item = &'a BTreeSet<Hour>>) -> Option<Hour> {
+    listed.into_iter().filter_map(BTreeSet::last).max().copied()
+}
+
+/// Puts the newest hours in front of what is left to do, the newest first: those from the hour
+/// on that was the newest before, as far as they are among the hours wanted now.
+pub fn newest_first(queue: &mut VecDeque<Hour>, wanted: &[Hour], newest_before: Option<Hour>) {
+    let mut newest: Vec<Hour> = wanted.to_vec();
+    newest.retain(|hour| newest_before.is_none_or(|before| *hour >= before));
+    newest.sort_unstable();
+    queue.retain(|hour| !newest.contains(hour));
+    for hour in newest {
+        queue.push_front(hour);
+    }
+}
+
 /// What is to be done about a name that a peer lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Fetch it.
+    /// Fetch this segment.
     Download(Segment),
+    /// Fetch this chat batch.
+    DownloadBatch(ChatBatch),
+    /// Make the tombstone here, empty.
+    Bury(PathPart),
     /// Leave it.
     Skip(Skip),
 }
@@ -92,8 +115,6 @@ pub enum Skip {
     BuriedHere,
     /// A tombstone there hides it; only a peer that lists both names gets here.
     BuriedThere,
-    /// It is a tombstone.
-    Tombstone,
     /// The peer lists the name twice.
     Repeated,
     /// No file of ours has such a name.
@@ -109,6 +130,18 @@ pub enum BadName {
     /// It is not a segment's name.
     #[error(transparent)]
     Segment(#[from] SegmentNameError),
+    /// It is not a chat batch's name.
+    #[error(transparent)]
+    Chat(#[from] ChatNameError),
+}
+
+/// What is in an hour: names are read accordingly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Segments.
+    Video,
+    /// Chat batches.
+    Chat,
 }
 
 /// What is to be done about an hour.
@@ -127,6 +160,7 @@ pub struct Plan<'a> {
 #[must_use]
 pub fn hour<'a, N: AsRef<str>>(
     hour: Hour,
+    kind: Kind,
     here: &HourNames,
     there: &'a [N],
     rules: &Rules,
@@ -135,35 +169,43 @@ pub fn hour<'a, N: AsRef<str>>(
     let mut buried_there = None;
     let mut twins = None;
     let mut planned = HashSet::new();
-    let mut next = 0;
+    let (mut next, mut next_tombstone) = (0, 0);
     let mut plan = Plan::default();
     for name in there {
         let name = name.as_ref();
-        if is_next(&here.files, &mut next, name) {
+        if is_next(&here.files, &mut next, name)
+            || is_next(&here.tombstones, &mut next_tombstone, name)
+        {
             plan.here += 1;
             continue;
         }
-        let action = match candidate(hour, name) {
+        let mut action = match candidate(hour, kind, name) {
             Err(skip) => Action::Skip(skip),
-            Ok(segment) => {
-                let stem = name.strip_suffix(".ts").unwrap_or(name);
-                let twins = twins.get_or_insert_with(|| Twins::new(hour, &here.files));
+            Ok(tombstone @ Action::Bury(_)) => tombstone,
+            Ok(wanted) => {
+                let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
                 let buried_there = buried_there.get_or_insert_with(|| stems(there));
                 if buried_here.contains(stem) {
                     Action::Skip(Skip::BuriedHere)
                 } else if buried_there.contains(stem) {
                     Action::Skip(Skip::BuriedThere)
-                } else if rules.is_recent(segment.start()) {
-                    Action::Skip(Skip::Recent)
-                } else if twins.has(&segment) {
-                    Action::Skip(Skip::Twin)
-                } else if !planned.insert(name) {
-                    Action::Skip(Skip::Repeated)
+                } else if let Action::Download(segment) = &wanted {
+                    let twins = twins.get_or_insert_with(|| Twins::new(hour, &here.files));
+                    if rules.is_recent(segment.start()) {
+                        Action::Skip(Skip::Recent)
+                    } else if twins.has(segment) {
+                        Action::Skip(Skip::Twin)
+                    } else {
+                        wanted
+                    }
                 } else {
-                    Action::Download(segment)
+                    wanted
                 }
             }
         };
+        if !matches!(action, Action::Skip(_)) && !planned.insert(name) {
+            action = Action::Skip(Skip::Repeated);
+        }
         plan.actions.push((name, action));
     }
     plan
@@ -217,18 +259,32 @@ fn is_next(files: &[String], next: &mut usize, name: &str) -> bool {
     found.is_ok()
 }
 
-/// The segment of a listed name, if it is one that can be fetched.
-fn candidate(hour: Hour, name: &str) -> Result<Segment, Skip> {
+/// What to do with a listed name as such, if anything can be done with it.
+fn candidate(hour: Hour, kind: Kind, name: &str) -> Result<Action, Skip> {
     let bad = |error: BadName| Skip::BadName(error);
-    PathPart::new(name).map_err(|error| bad(error.into()))?;
-    if name.ends_with(TOMBSTONE) {
-        return Err(Skip::Tombstone);
-    }
-    let segment = Segment::parse(hour, name).map_err(|error| bad(error.into()))?;
-    match segment.kind() {
-        SegmentType::Temp => Err(Skip::Temp),
-        _ => Ok(segment),
-    }
+    let part = PathPart::new(name).map_err(|error| bad(error.into()))?;
+    // Only what may be here can be hidden here.
+    let hidden = name.strip_suffix(TOMBSTONE);
+    let action = match kind {
+        Kind::Video => {
+            let hides = hidden.map(|stem| format!("{stem}.ts"));
+            let segment = Segment::parse(hour, hides.as_deref().unwrap_or(name));
+            let segment = segment.map_err(|error| bad(error.into()))?;
+            if segment.kind() == SegmentType::Temp {
+                return Err(Skip::Temp);
+            }
+            Action::Download(segment)
+        }
+        Kind::Chat => {
+            let hides = hidden.map(|stem| format!("{stem}.json"));
+            let batch = ChatBatch::parse(hour, hides.as_deref().unwrap_or(name));
+            Action::DownloadBatch(batch.map_err(|error| bad(error.into()))?)
+        }
+    };
+    Ok(match hidden {
+        Some(_) => Action::Bury(part),
+        None => action,
+    })
 }
 
 /// The stems that the tombstones among these names hide.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::http::{HttpClient, HttpError, next_chunk, read_all, shown};
 use common::names::{Channel, Quality};
-use common::segment::{Hour, SegmentPath};
-use reqwest::header::ACCEPT_ENCODING;
-use reqwest::{RequestBuilder, Response};
+use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use tokio::time::timeout;
 use url::Url;
+
+use crate::item::{ExtrasDirectory, Item, Place};
 
 /// The largest listing, unpacked: 250,000 names of segments take 20 MB.
 const MAX_LISTING: u64 = 64 * 1024 * 1024;
@@ -24,12 +25,21 @@ const MAX_NAMES: usize = 250_000;
 /// The largest segment: ten seconds at 200 Mbit/s.
 const MAX_SEGMENT: u64 = 256 * 1024 * 1024;
 
+/// The largest file of `--extras`.
+const MAX_EXTRA: u64 = 16 * 1024 * 1024 * 1024;
+
+/// The longest entity tag that is kept, in bytes.
+const MAX_TAG: usize = 200;
+
 /// So many stall timeouts are enough for a whole listing.
 const LISTING_STALLS: u32 = 4;
 
 /// No segment takes so long, even over a poor link: whoever sends a byte now and then must not
-/// hold a slot for ever.
+/// hold a slot for ever. Time spent waiting for `--max-rate` is not counted.
 const MAX_DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// The same for a file of `--extras`.
+const MAX_EXTRA_DOWNLOAD: Duration = Duration::from_secs(4 * 3600);
 
 /// How much of a reason is repeated, in characters: it may quote what the peer sent.
 const MAX_REASON: usize = 200;
@@ -72,6 +82,12 @@ pub enum RemoteError {
         /// What was found.
         reason: String,
     },
+    /// The body's end is not marked: nobody could tell whether all of it came.
+    #[error("{url} does not say where its body ends")]
+    NoEnd {
+        /// What was asked.
+        url: Box<str>,
+    },
 }
 
 impl RemoteError {
@@ -82,6 +98,12 @@ impl RemoteError {
             self,
             RemoteError::Silent { .. } | RemoteError::Http(HttpError::NoResponse { .. })
         )
+    }
+
+    /// True iff the peer does not have what it was asked for.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, RemoteError::Http(error) if error.status() == Some(StatusCode::NOT_FOUND))
     }
 
     /// True iff the connection failed us, before or in the middle of the answer, rather than
@@ -130,44 +152,84 @@ impl Remote {
         self.list("list_hours", url).await
     }
 
-    /// The files of an hour, without tombstones and what they hide.
+    /// The files of an hour and its tombstones, without what those hide; `None` if the peer
+    /// says that nothing has changed since it gave this entity tag.
     ///
     /// # Errors
     /// [`RemoteError`].
     pub async fn hour(
         &self,
-        channel: &Channel,
-        quality: &Quality,
-        hour: Hour,
-    ) -> Result<Listing, RemoteError> {
+        place: &Place,
+        known: Option<&HeaderValue>,
+    ) -> Result<Option<Listing>, RemoteError> {
+        let Place {
+            channel,
+            quality,
+            hour,
+        } = place;
         let hour = hour.to_string();
         let mut url = self.url(&["files", channel.as_str(), quality.as_str(), &hour]);
-        url.set_query(Some("tombstones=false"));
-        self.list("list_segments", url).await
+        url.set_query(Some("tombstones=true"));
+        let mut request = self.client.get(&url);
+        if let Some(tag) = known {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let purpose = "list_segments";
+        let sent = timeout(self.stall, self.client.send(purpose, request)).await;
+        let response = sent.map_err(|_| self.silent(&url))??;
+        match response.status() {
+            StatusCode::NOT_MODIFIED if known.is_some() => Ok(None),
+            status if status.is_success() => self.read_listing(&url, response).await.map(Some),
+            status => Err(RemoteError::Http(HttpError::Status {
+                url: shown(&url),
+                status,
+            })),
+        }
     }
 
-    /// Asks for a segment's content; its head has come when this returns.
+    /// The files below a directory of extras, relative to it.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn segment(&self, path: &SegmentPath) -> Result<Content, RemoteError> {
-        let SegmentPath {
-            channel,
-            quality,
-            segment,
-        } = path;
-        let (hour, name) = (segment.hour().to_string(), segment.to_string());
-        let url = self.url(&["segments", channel.as_str(), quality.as_str(), &hour, &name]);
+    pub async fn extras(&self, directory: &ExtrasDirectory) -> Result<Listing, RemoteError> {
+        let parts = directory.parts().iter().map(|part| part.as_str());
+        let parts: Vec<&str> = std::iter::once("extras").chain(parts).collect();
+        self.list("list_extras", self.url(&parts)).await
+    }
+
+    /// Asks for a file's content; its head has come when this returns.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub async fn content(&self, item: &Item) -> Result<Content, RemoteError> {
+        // The path of a file below the base directory is that of its URL, on every node.
+        let path = item.to_string();
+        let parts: Vec<&str> = std::iter::once("segments").chain(path.split('/')).collect();
+        let url = self.url(&parts);
         // Video does not shrink, and its declared length is worth more.
         let request = self.client.get(&url).header(ACCEPT_ENCODING, "identity");
-        let response = self.head("backfill_segment", &url, request).await?;
+        let (purpose, limit, time_limit) = match item {
+            Item::Segment(_) => ("backfill_segment", MAX_SEGMENT, MAX_DOWNLOAD),
+            Item::Chat(..) | Item::Tombstone(..) => ("backfill_chat", MAX_SEGMENT, MAX_DOWNLOAD),
+            Item::Extra(_) => ("backfill_extra", MAX_EXTRA, MAX_EXTRA_DOWNLOAD),
+        };
+        let response = self.head(purpose, &url, request).await?;
         let content = Content {
-            response,
             stall: self.stall,
             received: 0,
+            limit,
+            time_limit,
+            response,
         };
-        match content.response.content_length() {
-            Some(length) if length > MAX_SEGMENT => Err(content.too_large()),
+        let length = content.response.content_length();
+        let has_end =
+            length.is_some() || content.response.headers().contains_key(TRANSFER_ENCODING);
+        if matches!(item, Item::Extra(_)) && !has_end {
+            // No hash tells either.
+            return Err(RemoteError::NoEnd { url: shown(&url) });
+        }
+        match length {
+            Some(length) if length > limit => Err(content.too_large()),
             _ => Ok(content),
         }
     }
@@ -190,19 +252,32 @@ impl Remote {
     ) -> Result<Response, RemoteError> {
         match timeout(self.stall, self.client.send_ok(purpose, request)).await {
             Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(RemoteError::Silent {
-                url: shown(url),
-                after: self.stall,
-            }),
+            Err(_) => Err(self.silent(url)),
+        }
+    }
+
+    fn silent(&self, url: &Url) -> RemoteError {
+        RemoteError::Silent {
+            url: shown(url),
+            after: self.stall,
         }
     }
 
     async fn list(&self, purpose: &str, url: Url) -> Result<Listing, RemoteError> {
         let response = self.head(purpose, &url, self.client.get(&url)).await?;
-        let url = shown(&url);
+        self.read_listing(&url, response).await
+    }
+
+    async fn read_listing(&self, url: &Url, response: Response) -> Result<Listing, RemoteError> {
+        let url = shown(url);
         let after = self.stall * LISTING_STALLS;
+        let tag = response.headers().get(ETAG).cloned();
         match timeout(after, read_all(response, "listing", MAX_LISTING)).await {
-            Ok(body) => Ok(Listing { body: body?, url }),
+            Ok(body) => Ok(Listing {
+                body: body?,
+                url,
+                tag: tag.filter(|tag| tag.len() <= MAX_TAG),
+            }),
             Err(_) => Err(RemoteError::Slow { url, after }),
         }
     }
@@ -213,9 +288,22 @@ impl Remote {
 pub struct Listing {
     body: Bytes,
     url: Box<str>,
+    tag: Option<HeaderValue>,
 }
 
 impl Listing {
+    /// The entity tag with which to ask whether it has changed; not every peer gives one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&HeaderValue> {
+        self.tag.as_ref()
+    }
+
+    /// The list as it came: two that are the same to the byte say the same.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The names in it, which may be anything.
     ///
     /// # Errors
@@ -257,34 +345,36 @@ impl<'de> Visitor<'de> for Names {
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A segment's content, piece by piece.
+/// A file's content, piece by piece.
 #[derive(Debug)]
 pub struct Content {
     response: Response,
     stall: Duration,
     received: u64,
+    limit: u64,
+    time_limit: Duration,
 }
 
 impl Content {
-    /// How long a whole segment may take.
+    /// How long all of it may take.
     #[must_use]
-    pub fn time_limit() -> Duration {
-        MAX_DOWNLOAD
+    pub fn time_limit(&self) -> Duration {
+        self.time_limit
     }
 
-    /// The error of a segment that took longer than [`Content::time_limit`].
+    /// The error of one that took longer than [`Content::time_limit`].
     #[must_use]
     pub fn slow(&self) -> RemoteError {
         RemoteError::Slow {
             url: shown(self.response.url()),
-            after: MAX_DOWNLOAD,
+            after: self.time_limit,
         }
     }
 
     /// The next piece; `None` at the proper end.
     ///
     /// # Errors
-    /// [`RemoteError`] if it broke off, stood still, or is larger than any segment.
+    /// [`RemoteError`] if it broke off, stood still, or is larger than any file of its kind.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RemoteError> {
         let Ok(piece) = timeout(self.stall, next_chunk(&mut self.response)).await else {
             return Err(RemoteError::Stalled {
@@ -296,7 +386,7 @@ impl Content {
             return Ok(None);
         };
         self.received += piece.len() as u64;
-        if self.received > MAX_SEGMENT {
+        if self.received > self.limit {
             return Err(self.too_large());
         }
         Ok(Some(piece))
@@ -305,8 +395,8 @@ impl Content {
     fn too_large(&self) -> RemoteError {
         RemoteError::Http(HttpError::TooLarge {
             url: shown(self.response.url()),
-            kind: "segment",
-            limit: MAX_SEGMENT,
+            kind: "file",
+            limit: self.limit,
         })
     }
 }
@@ -319,6 +409,7 @@ mod tests {
         Listing {
             body: body.into(),
             url: "http://a/files".into(),
+            tag: None,
         }
     }
 

@@ -1,25 +1,31 @@
 //! A round at one peer: its hours, then hour by hour what is missing, and the downloads of it.
-//! No more than an hour's list is in memory at any time.
+//! No more than an hour's list is in memory at any time. All that it knows of the world comes
+//! through a [`Site`], so that a test can replay a bad day.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use common::names::{Channel, Quality};
-use common::segment::{Hour, Segment, SegmentPath};
+use common::segment::Hour;
 use common::store::StoreError;
 use futures::StreamExt;
 use futures::stream;
+use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::Context;
 use crate::claims::Held;
-use crate::download::{self, DownloadError, Fetched};
-use crate::journal::{Matter, Novelty};
+use crate::download::{DownloadError, Fetched};
+use crate::item::{Item, Place};
+use crate::journal::{Journal, Matter, Novelty};
 use crate::metrics;
-use crate::place::{Place, Target};
+use crate::options::Options;
 use crate::plan::{self, Rules};
 use crate::remote::RemoteError;
+pub use crate::report::Report;
+use crate::site::Site;
 
 /// After so many downloads in a row that failed in transport, we ask whether the peer is there
 /// at all, rather than wait for the timeouts of an hour's list.
@@ -31,24 +37,7 @@ const MOST_WARNINGS: usize = 20;
 
 /// So many files that another worker has in hand, or that could not be downloaded, are
 /// remembered until the end of the round; what is beyond is looked at in the next one.
-const MOST_REMEMBERED: usize = 10_000;
-
-/// What a round did.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Hours gone through.
-    pub hours: usize,
-    /// Segments downloaded.
-    pub segments: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Segments that could not be downloaded.
-    pub failures: u64,
-    /// Which ones those were; of very many only some.
-    pub failed: Vec<SegmentPath>,
-    /// Why not all listings could be had (the first reason). The peer counts as failing then.
-    pub error: Option<RoundError>,
-}
+pub(crate) const MOST_REMEMBERED: usize = 10_000;
 
 /// What stops a round, or a part of it.
 #[derive(Debug, thiserror::Error)]
@@ -78,25 +67,47 @@ impl RoundError {
     }
 }
 
-/// Goes once through all that a peer has. `patient`: waits, at the end, for files that other
-/// workers have in hand, and takes over if they fail. Dropping the future anywhere leaves no
-/// temporary file.
-pub async fn run(context: &Context, target: &Target, patient: bool) -> Report {
+/// A round that is to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// What we were told.
+    pub options: &'a Options,
+    /// The peer's name.
+    pub peer: &'a str,
+    /// What was said about it.
+    pub journal: &'a Arc<Journal>,
+    /// True: waits, at the end, for files that other workers have in hand, and takes over if
+    /// they fail. False: looks at the newest hours anew whenever an interval has passed.
+    pub patient: bool,
+}
+
+/// Goes once through all that a peer has. Dropping the future anywhere leaves no temporary file.
+pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
     let mut round = Round {
-        context,
-        target,
+        site,
+        task,
+        rng,
         report: Report::default(),
         deferred: Vec::new(),
+        backfilled: HashSet::new(),
         warnings: 0,
+        look_again: look_again(site, task),
     };
-    let ended = match round.every_hour().await {
-        Ok(()) => round.deferred(patient).await,
+    let ended = match round.everything().await {
+        Ok(()) => round.deferred().await,
         Err(error) => Err(error),
     };
     if let Err(error) = ended {
         round.failed(error);
     }
+    round.report.publish(task.peer);
     round.report
+}
+
+/// When to look at the newest hours anew; `None`: never.
+fn look_again<S: Site>(site: &S, task: Task<'_>) -> Option<DateTime<Utc>> {
+    let interval = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1));
+    (!task.patient).then(|| site.now() + interval(task.options.interval))
 }
 
 /// A rendition and the hours that the peer has of it.
@@ -106,27 +117,40 @@ struct Listed {
     hours: BTreeSet<Hour>,
 }
 
-struct Round<'a> {
-    context: &'a Context,
-    target: &'a Target,
+struct Round<'a, S, R> {
+    site: &'a S,
+    task: Task<'a>,
+    rng: R,
     report: Report,
     /// What other workers had in hand when it was its turn.
-    deferred: Vec<(SegmentPath, Held)>,
+    deferred: Vec<(Item, Held)>,
+    /// The hours of which something was downloaded.
+    backfilled: HashSet<Place>,
     warnings: usize,
+    look_again: Option<DateTime<Utc>>,
 }
 
-impl<'a> Round<'a> {
-    async fn every_hour(&mut self) -> Result<(), RoundError> {
-        let listed = self.listed().await?;
-        let sets = listed.iter().map(|listed| &listed.hours);
-        let hours = plan::hours(sets, &self.rules(), &mut rand::rng());
-        for hour in hours {
+impl<S: Site, R: Rng> Round<'_, S, R> {
+    async fn everything(&mut self) -> Result<(), RoundError> {
+        let mut listed = self.listed().await?;
+        let mut queue: VecDeque<Hour> = self.hours(&listed).into();
+        let mut gone_through = BTreeSet::new();
+        while let Some(hour) = queue.pop_front() {
+            if self.is_late() {
+                self.look_again = look_again(self.site, self.task);
+                let before = plan::newest(listed.iter().map(|listed| &listed.hours));
+                listed = self.listed().await?;
+                queue.push_front(hour);
+                let hours = self.hours(&listed);
+                plan::newest_first(&mut queue, &hours, before);
+                continue;
+            }
+            let (mut whole, before) = (true, self.report.segments);
             for listed in &listed {
                 if !listed.hours.contains(&hour) {
                     continue;
                 }
                 let place = Place {
-                    target: self.target.clone(),
                     channel: listed.channel.clone(),
                     quality: listed.quality.clone(),
                     hour,
@@ -134,21 +158,37 @@ impl<'a> Round<'a> {
                 match self.hour(&place).await {
                     Err(error) if error.ends_the_round() => return Err(error),
                     Err(error) => self.failed(error),
-                    Ok(()) => {}
+                    Ok(all) => whole &= all,
                 }
             }
-            self.report.hours += 1;
+            // What is left of it comes after the newest hours, unless nothing of it can be had.
+            if !whole && self.report.segments > before {
+                queue.push_front(hour);
+            }
+            gone_through.insert(hour);
+            self.report.hours = gone_through.len();
         }
-        Ok(())
+        self.extras().await
+    }
+
+    /// True iff it is time to look at the newest hours anew.
+    fn is_late(&self) -> bool {
+        self.look_again.is_some_and(|at| self.site.now() >= at)
+    }
+
+    fn hours(&mut self, listed: &[Listed]) -> Vec<Hour> {
+        let rules = self.rules();
+        let sets = listed.iter().map(|listed| &listed.hours);
+        plan::hours(sets, &rules, &mut self.rng)
     }
 
     /// The hours of every channel and quality. One whose list is bad does not hide the others.
     async fn listed(&mut self) -> Result<Vec<Listed>, RoundError> {
-        let Context { options, .. } = self.context;
+        let options = self.task.options;
         let mut all = Vec::new();
         for channel in &options.channels {
             for quality in &options.qualities {
-                match self.hours_of(channel, quality).await {
+                match self.site.hours(channel, quality).await {
                     Ok(hours) => all.push(Listed {
                         channel: channel.clone(),
                         quality: quality.clone(),
@@ -162,171 +202,185 @@ impl<'a> Round<'a> {
         Ok(all)
     }
 
-    async fn hours_of(
-        &self,
-        channel: &Channel,
-        quality: &Quality,
-    ) -> Result<BTreeSet<Hour>, RoundError> {
-        let listing = self.target.remote.hours(channel, quality).await?;
-        let target = self.target.clone();
-        let place = format!("{channel}/{quality}");
-        let read = move || {
-            let mut hours = BTreeSet::new();
-            for name in listing.names()? {
-                match name.parse::<Hour>() {
-                    Ok(hour) => {
-                        hours.insert(hour);
-                    }
-                    Err(error) => target.note_bad_name(&place, &name, &error),
-                }
-            }
-            Ok(hours)
-        };
-        tokio::task::spawn_blocking(read).await?
+    /// Plans an hour of a quality and downloads what is missing. True iff all of it was tried.
+    async fn hour(&mut self, place: &Place) -> Result<bool, RoundError> {
+        let mut missing = self.site.missing(place, &self.rules()).await?;
+        let is_tombstone = |item: &Item| matches!(item, Item::Tombstone(..));
+        let files = missing.partition_point(is_tombstone);
+        // Workers of different peers seldom collide then.
+        missing[files..].shuffle(&mut self.rng);
+        self.report
+            .plan(self.task.peer, place, missing.len() - files);
+        self.complete(missing, Some(place)).await
     }
 
-    /// Plans an hour of a quality and downloads what is missing.
-    async fn hour(&mut self, place: &Place) -> Result<(), RoundError> {
-        let remote = &self.target.remote;
-        let listing = remote
-            .hour(&place.channel, &place.quality, place.hour)
-            .await?;
-        let (store, rules) = (self.context.store.clone(), self.rules());
-        let missing = {
-            let place = place.clone();
-            move || place.missing(&store, &listing, &rules)
-        };
-        let mut missing = tokio::task::spawn_blocking(missing).await??;
-        missing.shuffle(&mut rand::rng());
-        self.download(place, missing).await
-    }
-
-    async fn download(&mut self, place: &Place, missing: Vec<Segment>) -> Result<(), RoundError> {
-        let before = self.report.segments;
-        let (context, remote) = (self.context, &self.target.remote);
-        let paths = missing.into_iter().map(|segment| place.path(segment));
-        let downloads = paths.map(|path| async move {
-            let outcome = download::segment(&context.store, &context.claims, remote, &path).await;
-            (path, outcome)
-        });
-        let ended = self.complete(downloads).await;
-        if self.report.segments > before {
-            let labels = [
-                &*self.target.peer,
-                place.channel.as_str(),
-                place.quality.as_str(),
-            ];
-            metrics::HOURS_BACKFILLED.with_label_values(&labels).inc();
-        }
-        ended
-    }
-
-    /// Tries once more what other workers had in hand: they may have failed.
-    async fn deferred(&mut self, patient: bool) -> Result<(), RoundError> {
-        let (context, remote) = (self.context, &self.target.remote);
-        let deferred = std::mem::take(&mut self.deferred);
-        let downloads = deferred.into_iter().map(|(path, mut held)| async move {
-            loop {
-                if patient {
-                    held.released().await;
-                }
-                let outcome =
-                    download::segment(&context.store, &context.claims, remote, &path).await;
-                match outcome {
-                    Ok(Fetched::InHand(still)) if patient => held = still,
-                    outcome => return (path, outcome),
-                }
-            }
-        });
-        self.complete(downloads).await
-    }
-
-    /// Completes downloads, as many at once as we were told, and notes what became of each. If
-    /// many fail in a row, asks whether the peer is there at all.
-    async fn complete<D>(&mut self, downloads: impl Iterator<Item = D>) -> Result<(), RoundError>
-    where
-        D: Future<Output = (SegmentPath, Result<Fetched, DownloadError>)>,
-    {
-        let remote = &self.target.remote;
-        let at_once = self.context.options.download_concurrency.into();
-        let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
-        let mut in_a_row = 0;
-        while let Some((path, outcome)) = downloads.next().await {
-            match &outcome {
-                Err(error) if error.is_transport() => in_a_row += 1,
-                Ok(Fetched::NoLongerMissing | Fetched::InHand(_)) => {}
-                Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
-            }
-            let (channel, quality) = (path.channel.clone(), path.quality.clone());
-            let hour = path.segment.hour();
-            self.note(path, outcome)?;
-            if in_a_row >= SUSPICIOUS {
-                in_a_row = 0;
-                match remote.hour(&channel, &quality, hour).await {
-                    Err(error) if error.is_silence() => return Err(error.into()),
-                    _ => {}
-                }
+    async fn extras(&mut self) -> Result<(), RoundError> {
+        for directory in &self.task.options.extras {
+            let outcome = match self.site.missing_extras(directory).await {
+                Ok(missing) => self.complete(missing, None).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error) if error.ends_the_round() => return Err(error),
+                Err(error) => self.failed(error),
+                Ok(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Counts and logs what became of a segment.
+    /// Completes downloads, as many at once as we were told, and notes what became of each. If
+    /// many fail in a row, asks whether the peer is there at all. Starts no more when it is
+    /// time to look at the newest hours. True iff all were started.
+    async fn complete(
+        &mut self,
+        items: Vec<Item>,
+        place: Option<&Place>,
+    ) -> Result<bool, RoundError> {
+        let (site, all, mut ended) = (self.site, items.len(), 0);
+        let at_once = self.task.options.download_concurrency.into();
+        // Extras come last: the next round is near.
+        let look_again = self.look_again.filter(|_| place.is_some());
+        let in_time = move |first: bool| first || look_again.is_none_or(|at| site.now() < at);
+        let items = items.into_iter().enumerate();
+        let downloads = items
+            .take_while(|(n, _)| in_time(*n == 0))
+            .map(|(_, item)| async move {
+                let outcome = site.fetch(&item).await;
+                (item, outcome)
+            });
+        let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
+        let mut in_a_row = 0;
+        while let Some((item, outcome)) = downloads.next().await {
+            ended += 1;
+            match &outcome {
+                Err(error) if error.is_transport() => in_a_row += 1,
+                Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
+                Ok(_) => {}
+            }
+            self.note(item, outcome)?;
+            if in_a_row >= SUSPICIOUS {
+                in_a_row = 0;
+                self.ask(place).await?;
+            }
+        }
+        Ok(ended == all)
+    }
+
+    /// Fails if the peer gives no answer.
+    async fn ask(&self, place: Option<&Place>) -> Result<(), RoundError> {
+        let Some(place) = place else {
+            return Ok(());
+        };
+        match self.site.missing(place, &self.rules()).await {
+            Err(error @ RoundError::Remote(_)) if error.ends_the_round() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tries once more what other workers had in hand: they may have failed.
+    async fn deferred(&mut self) -> Result<(), RoundError> {
+        let (site, patient) = (self.site, self.task.patient);
+        let at_once = self.task.options.download_concurrency.into();
+        let deferred = std::mem::take(&mut self.deferred);
+        let downloads = deferred.into_iter().map(|(item, mut held)| async move {
+            loop {
+                if patient {
+                    held.released().await;
+                }
+                match site.fetch(&item).await {
+                    Ok(Fetched::InHand(still)) if patient => held = still,
+                    outcome => return (item, outcome),
+                }
+            }
+        });
+        let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
+        let mut in_a_row = 0;
+        while let Some((item, outcome)) = downloads.next().await {
+            match &outcome {
+                Err(error) if error.is_transport() => in_a_row += 1,
+                Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
+                Ok(_) => {}
+            }
+            let place = item.place();
+            self.note(item, outcome)?;
+            if in_a_row >= SUSPICIOUS {
+                in_a_row = 0;
+                self.ask(place.as_ref()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts and logs what became of a file.
     fn note(
         &mut self,
-        path: SegmentPath,
+        item: Item,
         outcome: Result<Fetched, DownloadError>,
     ) -> Result<(), RoundError> {
-        let hour = path.segment.hour().to_string();
-        let SegmentPath {
-            channel, quality, ..
-        } = &path;
-        let labels = [
-            &*self.target.peer,
-            channel.as_str(),
-            quality.as_str(),
-            &hour,
-        ];
+        let place = item.place();
         let error = match outcome {
             Ok(Fetched::Downloaded { bytes }) => {
-                self.report.segments += 1;
-                self.report.bytes += bytes;
-                metrics::SEGMENTS_BACKFILLED
-                    .with_label_values(&labels)
-                    .inc();
-                tracing::debug!(segment = %path, bytes, "downloaded");
+                self.downloaded(&item, place, bytes);
                 return Ok(());
             }
-            Ok(Fetched::NoLongerMissing) => return Ok(()),
+            Ok(Fetched::Buried) => {
+                tracing::info!(tombstone = %item, "made a tombstone");
+                return Ok(());
+            }
+            Ok(Fetched::NoLongerMissing) => {
+                self.report.no_longer_missing(self.task.peer, place);
+                return Ok(());
+            }
             Ok(Fetched::InHand(held)) => {
                 if self.deferred.len() < MOST_REMEMBERED {
-                    self.deferred.push((path, held));
+                    self.deferred.push((item, held));
                 }
                 return Ok(());
             }
             Err(error) => error,
         };
-        self.report.failures += 1;
-        match &error {
-            DownloadError::Mismatch(_) => metrics::HASH_MISMATCHES.with_label_values(&labels).inc(),
+        self.report.failed_at(place.as_ref());
+        let mismatch = matches!(error, DownloadError::Mismatch(_));
+        match (&place, mismatch) {
+            (Some(place), true) => {
+                metrics::of(&metrics::HASH_MISMATCHES, self.task.peer, place).inc()
+            }
             _ => self.count_error(),
         }
-        let name = path.to_string();
-        let what = match &error {
-            DownloadError::Mismatch(_) => "discarded a segment that is not what its name says",
-            _ => "cannot fetch a segment",
+        let name = item.to_string();
+        let what = match mismatch {
+            true => "discarded a file that is not what its name says",
+            false => "cannot fetch a file",
         };
         if self.is_news(&name) {
-            tracing::warn!(segment = name, %error, "{what}");
+            tracing::warn!(file = name, %error, "{what}");
         } else {
-            tracing::debug!(segment = name, %error, "{what}");
+            tracing::debug!(file = name, %error, "{what}");
         }
         if self.report.failed.len() < MOST_REMEMBERED {
-            self.report.failed.push(path);
+            self.report.failed.push(item);
         }
         match error.is_disk_full() {
             true => Err(RoundError::DiskFull(error)),
             false => Ok(()),
+        }
+    }
+
+    /// What is logged and counted is what was downloaded, not what was missing (SPEC §6).
+    fn downloaded(&mut self, item: &Item, place: Option<Place>, bytes: u64) {
+        tracing::debug!(file = %item, bytes, "downloaded");
+        let peer = self.task.peer;
+        self.report.downloaded(peer, place.as_ref(), bytes);
+        let Some(place) = place else {
+            metrics::EXTRAS_BACKFILLED.with_label_values(&[peer]).inc();
+            return;
+        };
+        metrics::of(&metrics::SEGMENTS_BACKFILLED, peer, &place).inc();
+        if !self.backfilled.contains(&place) {
+            let labels = [peer, place.channel.as_str(), place.quality.as_str()];
+            metrics::HOURS_BACKFILLED.with_label_values(&labels).inc();
+            self.backfilled.insert(place);
         }
     }
 
@@ -347,7 +401,7 @@ impl<'a> Round<'a> {
     /// True iff a failure deserves a warning: it was not said before, and this round has not
     /// said too much already.
     fn is_news(&mut self, what: &str) -> bool {
-        let journal = &self.target.journal;
+        let journal = self.task.journal;
         let news =
             self.warnings < MOST_WARNINGS && journal.note(Matter::Failed, "", what) == Novelty::New;
         self.warnings += usize::from(news);
@@ -356,10 +410,10 @@ impl<'a> Round<'a> {
 
     fn count_error(&self) {
         let errors = &metrics::BACKFILL_ERRORS;
-        errors.with_label_values(&[&*self.target.peer]).inc();
+        errors.with_label_values(&[self.task.peer]).inc();
     }
 
     fn rules(&self) -> Rules {
-        Rules::new(&self.context.options, Utc::now())
+        Rules::new(self.task.options, self.site.now())
     }
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::timing::{backoff, jitter};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
 use crate::Context;
 use crate::metrics;
 use crate::peers::Peer;
-use crate::place::Target;
 use crate::remote::Remote;
-use crate::round::{self, Report};
+use crate::round::{self, Report, Task};
+use crate::site::{RealSite, Target};
 
 /// A round that took longer than the interval is followed by the next after this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
@@ -36,11 +38,8 @@ impl Worker {
     pub fn new(context: Arc<Context>, peer: &Peer) -> Worker {
         metrics::register_peer(peer.name());
         let stall = context.options.stall_timeout;
-        let target = Target {
-            peer: peer.name().into(),
-            remote: Remote::new(context.client.clone(), peer.url().clone(), stall),
-            journal: Arc::default(),
-        };
+        let remote = Remote::new(context.client.clone(), peer.url().clone(), stall);
+        let target = Target::new(peer.name(), remote);
         Worker { context, target }
     }
 
@@ -49,7 +48,7 @@ impl Worker {
         let mut failures = 0;
         loop {
             let start = Instant::now();
-            let report = round::run(&self.context, &self.target, false).await;
+            let report = self.round(false).await;
             failures = match report.error {
                 Some(_) => failures + 1,
                 None => 0,
@@ -64,14 +63,31 @@ impl Worker {
     /// Does one round.
     pub async fn once(self) -> Report {
         let start = Instant::now();
-        let report = round::run(&self.context, &self.target, true).await;
+        let report = self.round(true).await;
         self.log(&report, start, None);
         report
+    }
+
+    async fn round(&self, patient: bool) -> Report {
+        let Target { peer, journal, .. } = &self.target;
+        let site = RealSite {
+            context: &self.context,
+            target: &self.target,
+        };
+        let task = Task {
+            options: &self.context.options,
+            peer,
+            journal,
+            patient,
+        };
+        let rng = StdRng::from_rng(&mut rand::rng());
+        round::run(&site, task, rng).await
     }
 
     fn log(&self, report: &Report, start: Instant, pause: Option<Duration>) {
         let Report {
             hours,
+            missing,
             segments,
             bytes,
             failures,
@@ -79,14 +95,27 @@ impl Worker {
             ..
         } = report;
         let seconds = rounded(start.elapsed());
+        let rate = format!("{:.1} MB/s", *bytes as f64 / 1e6 / seconds.max(0.001));
+        let by_hour = report.by_hour();
         match error {
             None => {
-                tracing::info!(hours, segments, bytes, failures, seconds, "round done");
+                tracing::info!(
+                    hours,
+                    missing,
+                    segments,
+                    bytes,
+                    failures,
+                    seconds,
+                    rate,
+                    by_hour,
+                    "round done"
+                );
             }
             Some(error) => {
                 let retry = pause.map(rounded);
                 tracing::warn!(
-                    hours, segments, bytes, failures, seconds, retry, %error, "round failed"
+                    hours, missing, segments, bytes, failures, seconds, rate, by_hour, retry,
+                    %error, "round failed"
                 );
             }
         }

@@ -7,6 +7,7 @@ mod leftovers;
 mod listing;
 mod notes;
 mod sink;
+mod stamp;
 mod tombstones;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use deletion::DeletedHour;
 pub use file::FileWriter;
 pub use leftovers::{FRESH, Leftovers};
 pub use listing::{HourListing, HourNames};
+pub use stamp::Stamp;
 pub use writer::{CommitError, Committed, SegmentWriter};
 
 use crate::metrics;

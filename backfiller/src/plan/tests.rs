@@ -37,13 +37,25 @@ fn names(files: &[&str]) -> HourNames {
     }
 }
 
-/// What is done about each name that is not here: `get`, or why it is left.
+/// What is done about each name that is not here: `get`, `bury`, or why it is left.
 fn decisions(here: &[&str], there: &[&str], rules: &Rules) -> Vec<String> {
-    let plan = hour(the_hour(), &names(here), there, rules);
+    decisions_in(Kind::Video, here, there, rules)
+}
+
+fn decisions_in(kind: Kind, here: &[&str], there: &[&str], rules: &Rules) -> Vec<String> {
+    let plan = hour(the_hour(), kind, &names(here), there, rules);
     let said = plan.actions.iter().map(|(name, action)| match action {
         Action::Download(segment) => {
             assert_eq!(segment.to_string(), *name);
             "get".to_owned()
+        }
+        Action::DownloadBatch(batch) => {
+            assert_eq!(batch.to_string(), *name);
+            "get".to_owned()
+        }
+        Action::Bury(tombstone) => {
+            assert_eq!(tombstone.as_str(), *name);
+            "bury".to_owned()
         }
         Action::Skip(Skip::BadName(error)) => format!("bad name: {error}"),
         Action::Skip(skip) => format!("{skip:?}"),
@@ -122,7 +134,14 @@ fn every_rule_about_one_name() {
         ),
         // Tombstones.
         (vec![buried.clone()], full.clone(), Some("BuriedHere")),
-        (vec![], buried.clone(), Some("Tombstone")),
+        (vec![], buried.clone(), Some("bury")),
+        (vec![full.clone()], buried.clone(), Some("bury")),
+        (vec![buried.clone()], buried.clone(), None),
+        (
+            vec![],
+            format!("00:10.000000-2.0-temp-{UUID}.tombstone"),
+            Some("Temp"),
+        ),
         // Files of others here do not matter.
         (
             vec!["notes.ts".to_owned(), "a.json".to_owned()],
@@ -162,6 +181,12 @@ fn no_bad_name_is_fetched_and_the_good_one_beside_it_is() {
         (&good.replace(HASH, &HASH[1..]), "its hash"),
         (&good.replace("full", "temp"), "its hash"),
         ("chat.json", "it does not end in .ts"),
+        (
+            &format!("00:10.000000-{HASH}.json"),
+            "it does not end in .ts",
+        ),
+        ("x.tombstone", "it is not TIME-"),
+        (&format!("00:10.000000-{HASH}.tombstone"), "its duration"),
     ];
     for (bad, reason) in table {
         let decided = decisions(&[], &[bad, &good], &ALL);
@@ -171,13 +196,55 @@ fn no_bad_name_is_fetched_and_the_good_one_beside_it_is() {
 }
 
 #[test]
+fn chat_batches_go_by_their_names_alone() {
+    let batch = |time: &str| format!("{time}-{HASH}.json");
+    let buried = batch("00:10.000000").replace(".json", ".tombstone");
+    let table: Vec<(Vec<String>, String, &[&str])> = vec![
+        (vec![], batch("00:10.000000"), &["get"]),
+        (vec![batch("00:10.000000")], batch("00:10.000000"), &[]),
+        // They have no twins and are never too young.
+        (vec![batch("00:10.000001")], batch("00:10.000000"), &["get"]),
+        (vec![], batch("59:59.000000"), &["get"]),
+        (vec![], buried.clone(), &["bury"]),
+        (vec![buried.clone()], buried.clone(), &[]),
+        (vec![buried], batch("00:10.000000"), &["BuriedHere"]),
+        (
+            vec![],
+            format!("00:10.000000-2.0-full-{HASH}.ts"),
+            &["bad name: it is not TIME-HASH.json"],
+        ),
+        (
+            vec![],
+            format!("{}.{UUID}.temp", batch("00:10.000000")),
+            &["bad name: it is not TIME-HASH.json"],
+        ),
+        (
+            vec![],
+            format!("../{}", batch("00:10.000000")),
+            &["bad name: a name may not begin with a dot"],
+        ),
+    ];
+    let rules = Rules {
+        recent_after: Some(at("2026-01-02T03:20:00Z")),
+        ..ALL
+    };
+    for (here, there, decided) in table {
+        let here: Vec<&str> = here.iter().map(String::as_str).collect();
+        let said = decisions_in(Kind::Chat, &here, &[&there], &rules);
+        assert_eq!(said, decided, "here {here:?}, there {there}");
+    }
+}
+
+#[test]
 fn the_peers_own_contradictions() {
     let full = format!("00:10.000000-2.0-full-{HASH}.ts");
     let buried = format!("00:10.000000-2.0-full-{HASH}.tombstone");
     assert_eq!(decisions(&[], &[&full, &full], &ALL), ["get", "Repeated"]);
+    let twice = decisions(&[], &[&buried, &buried], &ALL);
+    assert_eq!(twice, ["bury", "Repeated"]);
     assert_eq!(
         decisions(&[], &[&full, &buried], &ALL),
-        ["BuriedThere", "Tombstone"]
+        ["BuriedThere", "bury"]
     );
 }
 
@@ -217,7 +284,7 @@ fn lists_are_compared_whatever_their_order_and_not_changed() {
     let here = names(&third);
     for there in [&all, &reversed] {
         let before = (here.clone(), there.clone());
-        let plan = hour(the_hour(), &here, there, &ALL);
+        let plan = hour(the_hour(), Kind::Video, &here, there, &ALL);
         assert_eq!(plan.here, 50);
         let got: Vec<&str> = plan.actions.iter().map(|(name, _)| *name).collect();
         let missing = there.iter().filter(|name| name.starts_with("00:3"));
@@ -241,7 +308,7 @@ fn a_twin_may_lie_beyond_the_edge_of_the_hour() {
     ];
     for (there, beside, file, left) in table {
         let there = [name(there)];
-        let mut plan = hour(the_hour(), &HourNames::default(), &there, &ALL);
+        let mut plan = hour(the_hour(), Kind::Video, &HourNames::default(), &there, &ALL);
         assert_eq!(plan.hours_beside(), beside.into_iter().collect());
         if let Some(beside) = beside {
             plan.leave_twins(beside, &[name(file)]);
@@ -310,4 +377,26 @@ fn a_random_order_is_a_different_one_with_another_seed() {
     let order = |seed| hours([&listed], &random, &mut StdRng::seed_from_u64(seed));
     assert_eq!(order(1), order(1));
     assert_ne!(order(1), order(2));
+}
+
+#[test]
+fn the_newest_hours_come_before_what_is_left() {
+    let hour = |n: u32| -> Hour { format!("2026-01-02T{n:02}").parse().unwrap() };
+    let hours = |all: &[u32]| -> Vec<Hour> { all.iter().map(|&n| hour(n)).collect() };
+    type Hours = &'static [u32];
+    // (left, wanted, newest before, left now)
+    let table: [(Hours, Hours, Option<u32>, Hours); 5] = [
+        (&[3, 2], &[5, 4, 3, 2], Some(5), &[5, 3, 2]),
+        (&[3, 2], &[7, 6, 5, 3, 2], Some(5), &[7, 6, 5, 3, 2]),
+        (&[2, 3, 5], &[2, 3, 5, 6], Some(5), &[6, 5, 2, 3]),
+        (&[3], &[3], Some(5), &[3]),
+        (&[], &[3, 2], None, &[3, 2]),
+    ];
+    for (left, wanted, before, expected) in table {
+        let mut queue: VecDeque<Hour> = hours(left).into();
+        newest_first(&mut queue, &hours(wanted), before.map(hour));
+        assert_eq!(queue, hours(expected), "{left:?} {wanted:?}");
+    }
+    let listed: [BTreeSet<Hour>; 2] = [hours(&[1, 4]).into_iter().collect(), BTreeSet::new()];
+    assert_eq!(newest(&listed), Some(hour(4)));
 }

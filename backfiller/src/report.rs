@@ -1,0 +1,129 @@
+//! What a round did, for its line in the log and for the gauges.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::item::{Item, Place};
+use crate::metrics;
+use crate::round::RoundError;
+
+/// So many hours are told apart in a report.
+const MOST_HOURS: usize = 1000;
+
+/// So many of them are in the line of the log.
+const MOST_SHOWN: usize = 12;
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Hours gone through.
+    pub hours: usize,
+    /// Files that were found missing, each as often as its hour was looked at.
+    pub missing: u64,
+    /// Files downloaded.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that could not be downloaded.
+    pub failures: u64,
+    /// Which ones those were; of very many only some.
+    pub failed: Vec<Item>,
+    /// Why not all listings could be had (the first reason). The peer counts as failing then.
+    pub error: Option<RoundError>,
+    by_hour: BTreeMap<String, Hourly>,
+}
+
+/// An hour of a round.
+#[derive(Debug, Default)]
+struct Hourly {
+    missing: u64,
+    done: u64,
+    failed: u64,
+    /// Still missing.
+    left: i64,
+    place: Option<Place>,
+}
+
+impl Report {
+    /// Notes that so many files of an hour are missing.
+    pub(crate) fn plan(&mut self, peer: &str, place: &Place, missing: usize) {
+        let missing = missing as u64;
+        let key = place.to_string();
+        self.missing += missing;
+        if missing == 0 && !self.by_hour.contains_key(&key) {
+            // Nor is anything of an earlier round.
+            metrics::no_longer_missing(peer, place);
+            return;
+        }
+        if self.by_hour.len() < MOST_HOURS || self.by_hour.contains_key(&key) {
+            let hourly = self.by_hour.entry(key).or_default();
+            hourly.missing = hourly.missing.max(hourly.done + missing);
+            hourly.left = missing as i64;
+            hourly.place = Some(place.clone());
+            metrics::of_gauge(peer, place).set(hourly.left);
+        }
+    }
+
+    pub(crate) fn downloaded(&mut self, peer: &str, place: Option<&Place>, bytes: u64) {
+        self.segments += 1;
+        self.bytes += bytes;
+        if let Some(hourly) = self.hourly(place) {
+            hourly.done += 1;
+        }
+        self.no_longer_missing(peer, place.cloned());
+    }
+
+    pub(crate) fn no_longer_missing(&mut self, peer: &str, place: Option<Place>) {
+        if let Some(hourly) = self.hourly(place.as_ref())
+            && let Some(place) = place
+        {
+            hourly.left -= 1;
+            metrics::of_gauge(peer, &place).set(hourly.left.max(0));
+        }
+    }
+
+    pub(crate) fn failed_at(&mut self, place: Option<&Place>) {
+        self.failures += 1;
+        if let Some(hourly) = self.hourly(place) {
+            hourly.failed += 1;
+        }
+    }
+
+    fn hourly(&mut self, place: Option<&Place>) -> Option<&mut Hourly> {
+        self.by_hour.get_mut(&place?.to_string())
+    }
+
+    /// Forgets the gauges of hours of which nothing is missing any more: a label for every hour
+    /// of a year is of no use to anybody.
+    pub(crate) fn publish(&self, peer: &str) {
+        for hourly in self.by_hour.values().filter(|hourly| hourly.left <= 0) {
+            if let Some(place) = &hourly.place {
+                metrics::no_longer_missing(peer, place);
+            }
+        }
+    }
+
+    /// The hours of which something was missing, newest first, for the log.
+    #[must_use]
+    pub fn by_hour(&self) -> String {
+        let mut text = String::new();
+        for (place, hourly) in self.by_hour.iter().rev().take(MOST_SHOWN) {
+            let Hourly {
+                missing,
+                done,
+                failed,
+                ..
+            } = hourly;
+            let glue = if text.is_empty() { "" } else { "; " };
+            // Writing to a string cannot fail.
+            let _ = write!(
+                text,
+                "{glue}{place} {missing} missing {done} done {failed} failed"
+            );
+        }
+        if self.by_hour.len() > MOST_SHOWN {
+            let _ = write!(text, "; and {} more", self.by_hour.len() - MOST_SHOWN);
+        }
+        text
+    }
+}
