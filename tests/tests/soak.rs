@@ -21,7 +21,7 @@ use futures::StreamExt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tests::node::Node;
-use tests::origin::{Fault, Hold, LiveOptions, LiveStream, Matching, Origin, Request, Rule};
+use tests::origin::{Dates, Fault, Hold, LiveOptions, LiveStream, Matching, Origin, Request, Rule};
 use tokio_util::sync::CancellationToken;
 
 /// A second of the stream takes so many seconds.
@@ -78,6 +78,11 @@ async fn run(seed: u64, client: HttpClient) -> Vec<String> {
     let options = LiveOptions {
         window: WINDOW,
         keep: KEPT,
+        dates: if seed.is_multiple_of(3) {
+            Dates::FirstInList
+        } else {
+            Dates::Every
+        },
         ..LiveOptions::default()
     };
     let mut stream = LiveStream::new(&origin, "live", options);
