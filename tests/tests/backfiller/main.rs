@@ -1,7 +1,9 @@
 //! The backfiller's real binary against scripted peers (issue 2).
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod chatter;
 mod faults;
+mod kinds;
 mod life;
 mod listings;
 mod missing;
