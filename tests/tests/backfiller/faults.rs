@@ -3,7 +3,7 @@
 use tests::content::ts_bytes;
 use tests::eventually;
 use tests::node::Node;
-use tests::origin::{Fault, Gate, Hold, Outcome};
+use tests::origin::{Fault, Framing, Gate, Hold, Outcome, Resource};
 
 use super::peer::{ScriptedPeer, path, segment_name};
 use super::{CHANNEL, HOUR, SOON, names, run_once, start};
@@ -232,4 +232,94 @@ async fn bodies_that_are_too_long_are_given_up() {
     let exchange = log.last(&path(HOUR, &endless)).unwrap();
     assert_ne!(exchange.outcome, Outcome::Finished);
     assert!(exchange.sent < 1 << 29, "{}", exchange.sent);
+}
+
+/// The most memory that a process has had, in kB.
+fn peak(service: &tests::node::Service) -> u64 {
+    let status = format!("/proc/{}/status", service.id().unwrap());
+    let status = std::fs::read_to_string(status).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().strip_suffix(" kB").unwrap();
+    peak.trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn whatever_a_hostile_peer_says_costs_little_memory_and_no_other_peer() {
+    let node = Node::new("b");
+    let (hostile, honest) = (ScriptedPeer::start().await, ScriptedPeer::start().await);
+    let expected: Vec<String> = (0..15)
+        .map(|n| {
+            let name = honest.add(HOUR, n * 2, n.into());
+            hostile.list(HOUR, &name);
+            name
+        })
+        .collect();
+    // Segments are answered in all bad ways, all at once.
+    let faults = [
+        Fault::status(500),
+        Fault::cut_after(100),
+        Fault::endless(1 << 40),
+        Fault::endless(1 << 40).framed(Framing::Chunked),
+        Fault::declare_length(30_000),
+        Fault::answer(tests::origin::Resource::text("another content")),
+    ];
+    let others = std::iter::repeat(&faults[0]);
+    for (name, fault) in expected.iter().zip(faults.iter().chain(others)) {
+        hostile
+            .origin
+            .put(&path(HOUR, name), ts_bytes(7, 1 << 20), "video/mp2t");
+        hostile.origin.always(path(HOUR, name), fault.clone());
+    }
+    // A list of 100 MB that unpacks from little, and does not say so.
+    let body = "[\"\",".to_owned() + &"\"x\",".repeat(25 << 20) + "\"\"]";
+    let list = Resource::new("application/json", body);
+    let list = Fault::answer(list).framed(Framing::Chunked);
+    hostile
+        .origin
+        .always(format!("/files/{CHANNEL}/720p"), list);
+    // The honest one comes when the hostile one has had its chance.
+    let gate = Gate::new();
+    let hold = Fault::stall_head(Hold::Until(gate.clone()));
+    let source = format!("/files/{CHANNEL}/source");
+    honest.origin.always(source, hold);
+    let extra = [
+        "--qualities",
+        "720p,source",
+        "--download-concurrency",
+        "30",
+        "--interval",
+        "1",
+    ];
+    let service = start(&node, &[&hostile, &honest], &extra).await;
+    let asked = |log: &tests::origin::Log| expected.iter().all(|n| log.count(&path(HOUR, n)) > 0);
+    hostile.origin.wait_for(SOON * 3, asked).await.unwrap();
+    gate.open();
+    let all = async || {
+        let here = names(&node, HOUR);
+        (here == expected).then_some(()).ok_or(format!("{here:?}"))
+    };
+    eventually(SOON * 3, "all from the honest peer", all).await;
+    let line = service.wait_for_log("round failed", SOON * 3).await;
+    assert!(line.contains("is larger than the 67108864 bytes"), "{line}");
+    assert!(service.count_log("is larger than the 268435456 bytes") > 0);
+    assert!(node.wrong_hashes(CHANNEL, "source").is_empty());
+    // Those that an endless body could hold up take 256 MB each of the wire, not of memory.
+    let peak = peak(&service);
+    assert!(peak < 300_000, "{peak} kB");
+}
+
+#[tokio::test]
+async fn a_name_that_no_server_knows_is_said_and_costs_no_other_peer() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    let name = peer.add(HOUR, 0, 0);
+    // A label of more than 63 characters is refused by the resolver here: nobody is asked.
+    let nowhere = format!("http://{}.test:1", "x".repeat(70));
+    let urls = [nowhere, peer.origin.url("")];
+    let mut service = node.start_backfiller(CHANNEL, &urls, &["--run-once"]).await;
+    assert_eq!(service.wait(SOON).await.code(), Some(1));
+    assert_eq!(names(&node, HOUR), [name]);
+    let line = service.wait_for_log("round failed", SOON).await;
+    assert!(line.contains("no response from http://xxx"), "{line}");
+    assert_eq!(service.count_log("WARN"), 1);
 }

@@ -17,6 +17,10 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--static-nodes", "ftp://x"], "'ftp://x'"),
         (&["c", "--static-nodes", "http://x?y"], "--static-nodes"),
         (&["c", "--node-file", ""], "--node-file"),
+        (&["c", "--extras", "../x"], "--extras"),
+        (&["c", "--extras", "a,/b"], "--extras"),
+        (&["c", "--extras", "x,c/source"], "'c/source'"),
+        (&["c", "--extras", ""], "--extras"),
         (&["c", "--node-database", "nonsense"], "--node-database"),
         (
             &["c", "--node-database", "postgresql://u:p@h?sslmode=x"],
