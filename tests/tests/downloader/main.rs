@@ -8,6 +8,7 @@
 mod disk;
 mod faults;
 mod handover;
+mod http2;
 mod playlists;
 mod recording;
 mod stop;
