@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod chatter;
+mod disk;
 mod faults;
+mod fleet;
 mod kinds;
 mod life;
 mod listings;
