@@ -238,3 +238,102 @@ async fn what_is_being_sent_at_a_stop_is_sent_to_its_end() {
     assert_eq!(restreamer.wait(SOON).await.code(), Some(0));
     restreamer.wait_for_log("stopped", SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_slow_clients_each_get_their_file_whole() {
+    const CLIENTS: usize = 80;
+    // Far more than fits between two processes, so that each client keeps the server waiting.
+    const LENGTH: usize = 8 << 20;
+    let node = node(&[]).await;
+    let contents = [ts_bytes(1, LENGTH), ts_bytes(2, LENGTH)];
+    for (n, content) in contents.iter().enumerate() {
+        fs::write(node.base_dir().join(format!("{n}.ts")), content).unwrap();
+    }
+    let mut streams = Vec::new();
+    for client in 0..CLIENTS {
+        let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
+        let request = format!(
+            "GET /segments/{}.ts HTTP/1.1\r\nHost: x\r\nRange: bytes={client}-\r\n\
+             Connection: close\r\n\r\n",
+            client % 2
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // The first bytes, then nothing for a while.
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 206");
+        streams.push(stream);
+    }
+    // All of them wait now. One file is open once, and none of it is in memory for each.
+    let metrics = node.metrics().await;
+    let files = metrics.get("process_open_fds", &[]).unwrap();
+    assert!(files < CLIENTS as f64 + 40.0, "{files} open files");
+    let memory = metrics.get("process_resident_memory_bytes", &[]).unwrap();
+    assert!(memory < 100e6, "{memory} bytes");
+    let reading = streams.into_iter().enumerate().map(|(client, mut stream)| {
+        let expected = contents[client % 2].slice(client..);
+        tokio::spawn(async move {
+            let mut rest = Vec::with_capacity(LENGTH + 1024);
+            stream.read_to_end(&mut rest).await.unwrap();
+            let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+            assert!(rest[head + 4..] == *expected, "client {client}");
+        })
+    });
+    for reading in reading.collect::<Vec<_>>() {
+        reading.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn too_much_work_is_refused_and_nobody_else_waits_for_it() {
+    let node = node(&["2026-01-02T00"]).await;
+    let address = node.restreamer_address();
+    let mut refused = None;
+    for _ in 0..400 {
+        let answer = node.get("/extras/test").await;
+        match answer.status {
+            200 => assert_eq!(answer.json().as_array().unwrap().len(), 20),
+            429 => {
+                refused = Some(answer);
+                break;
+            }
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    let refused = refused.expect("there is a limit to how often trees are walked");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..10).contains(&seconds), "{seconds}");
+    assert!(refused.text().contains("too many requests"));
+    // What is cheap is as fast as ever.
+    for target in [
+        "/files/test/source",
+        "/health",
+        "/playlist/test/source.m3u8",
+    ] {
+        assert_eq!(node.get(target).await.status, 200, "{target}");
+    }
+    let known = [("family", "extras"), ("reason", "rate")];
+    let counted = node.metrics().await.sum("restreamer_refused_total", &known);
+    assert!(counted >= 1.0);
+    tests::eventually(SOON, "the limit to be lifted", async || {
+        let answer = raw::request(address, "GET", "/extras/test", &[]).await;
+        (answer.status == 200).then_some(()).ok_or(answer.text())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_loses_its_disk_says_so() {
+    let node = node(&["2026-01-02T00"]).await;
+    let health = node.get("/health").await;
+    assert_eq!(health.status, 200);
+    let newest = &health.json()["newest_segments"][0];
+    assert_eq!(newest["start"], "2026-01-02T00:00:57.000000Z");
+    let aside = node.base_dir().with_extension("aside");
+    fs::rename(node.base_dir(), &aside).unwrap();
+    let health = node.get("/health").await;
+    fs::rename(&aside, node.base_dir()).unwrap();
+    assert_eq!(health.status, 503);
+    assert_eq!(health.json()["base_directory_readable"], false);
+    assert_eq!(node.get("/health").await.status, 200);
+}

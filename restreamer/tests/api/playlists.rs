@@ -243,7 +243,7 @@ async fn a_live_list_only_ever_grows_at_its_end() {
         let name = name(&format!("00:{second:02}.000000-2.0-full"));
         api.write(&format!("c/source/2026-01-02T03/{name}"), b"x");
     };
-    [0, 2, 6, 8].map(add);
+    [0, 2, 6, 8].into_iter().for_each(add);
     let seconds = |answer: &Answer| {
         let playlist = media(answer);
         let times = playlist.segments.iter().map(|segment| {
