@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use common::store::{CommitError, FileWriter, SegmentWriter, Store, StoreError};
-use tokio::time::timeout;
 
-use crate::claims::{Claims, Held};
+use crate::Context;
+use crate::claims::Held;
 use crate::item::{Item, Place};
-use crate::remote::{Content, Remote, RemoteError};
+use crate::remote::{Remote, RemoteError};
 
 /// What became of a file that was to be downloaded.
 #[derive(Debug)]
@@ -63,11 +63,16 @@ impl DownloadError {
 /// # Errors
 /// [`DownloadError`]; nothing is left then.
 pub async fn item(
-    store: &Store,
-    claims: &Claims,
+    context: &Context,
     remote: &Remote,
     item: &Item,
 ) -> Result<Fetched, DownloadError> {
+    let Context {
+        store,
+        claims,
+        rate,
+        ..
+    } = context;
     if let Item::Tombstone(place, name) = item {
         return bury(store.clone(), place.clone(), name.clone()).await;
     }
@@ -88,9 +93,9 @@ pub async fn item(
         Err(error) => return Err(error.into()),
     };
     let mut writer = Writer::create(store, item).await?;
-    match timeout(content.time_limit(), receive(&mut content, &mut writer)).await {
-        Ok(received) => received?,
-        Err(_) => return Err(content.slow().into()),
+    while let Some(piece) = content.next().await? {
+        rate.take(piece.len()).await;
+        writer.write(piece).await?;
     }
     let (existed, bytes) = match writer.commit(item).await {
         Ok(committed) => committed,
@@ -102,13 +107,6 @@ pub async fn item(
         true => Fetched::NoLongerMissing,
         false => Fetched::Downloaded { bytes },
     })
-}
-
-async fn receive(content: &mut Content, writer: &mut Writer) -> Result<(), DownloadError> {
-    while let Some(piece) = content.next().await? {
-        writer.write(piece).await?;
-    }
-    Ok(())
 }
 
 async fn bury(

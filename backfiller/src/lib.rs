@@ -12,8 +12,11 @@ pub mod metrics;
 pub mod options;
 pub mod peers;
 pub mod plan;
+pub mod progress;
+pub mod rate;
 pub mod remote;
 pub mod report;
+pub mod retention;
 pub mod round;
 pub mod site;
 pub mod worker;
@@ -22,12 +25,14 @@ use common::http::{HttpClient, HttpError};
 use common::serve::BindError;
 use common::service::serve_metrics;
 use common::store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::Claims;
 use crate::manager::Manager;
 pub use crate::options::Options;
 use crate::peers::{DatabaseSource, FileSource, Peers, Source, StaticSource};
+use crate::rate::Rate;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -40,6 +45,27 @@ pub struct Context {
     pub client: HttpClient,
     /// What is being downloaded, so that no two workers fetch the same file.
     pub claims: Claims,
+    /// One for each download at once, of all workers together.
+    pub slots: Semaphore,
+    /// What all downloads together may receive.
+    pub rate: Rate,
+}
+
+impl Context {
+    /// What workers share who were told this.
+    ///
+    /// # Errors
+    /// If there is no HTTP client.
+    pub fn new(options: Options) -> Result<Context, HttpError> {
+        Ok(Context {
+            store: Store::new(&options.common.base_dir),
+            client: HttpClient::new()?,
+            claims: Claims::default(),
+            slots: Semaphore::new(options.max_downloads.into()),
+            rate: Rate::new(options.max_rate.0),
+            options,
+        })
+    }
 }
 
 /// Why the backfiller could not do its work.
@@ -75,14 +101,15 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     let page = serve_metrics(options.metrics_port, stop.clone()).await?;
     metrics::register();
     let peers = Peers::new(sources(&options), options.localhost.clone());
-    let context = Context {
-        store: Store::new(&options.common.base_dir),
-        client: HttpClient::new()?,
-        claims: Claims::default(),
-        options,
-    };
+    let context = Context::new(options)?;
+    let bar = context.options.run_once.then(|| progress::show(&stop));
     let outcome = Manager::new(context, peers).run(&stop).await;
     stop.cancel();
+    if let Some(Some(bar)) = bar
+        && let Err(error) = bar.await
+    {
+        tracing::warn!(%error, "the progress bar ended badly");
+    }
     if let Err(error) = page.await {
         tracing::warn!(%error, "the page of metrics ended badly");
     }

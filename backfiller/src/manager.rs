@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::item::Item;
 use crate::peers::{Peer, Peers};
+use crate::retention;
 use crate::worker::Worker;
 use crate::{Context, RunError};
 
@@ -54,12 +55,15 @@ impl Manager {
     /// [`RunError::Incomplete`], with `--run-once` only.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), RunError> {
         let cleaning = self.remove_leftovers(stop);
-        let outcome = if self.context.options.run_once {
-            self.once(stop).await
-        } else {
+        let context = Arc::clone(&self.context);
+        let work = async {
+            if self.context.options.run_once {
+                return self.once(stop).await;
+            }
             self.keep(stop).await;
             Ok(())
         };
+        let (outcome, ()) = tokio::join!(work, retention::run(&context, stop));
         if let Err(error) = cleaning.await {
             tracing::error!(%error, "the clean-up ended badly");
         }

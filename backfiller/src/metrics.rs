@@ -68,6 +68,19 @@ pub static NODE_LIST_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Bytes of the files that were downloaded.
+pub static BYTES: LazyLock<IntCounterVec> =
+    LazyLock::new(|| counter("backfill_bytes", "Bytes of downloaded files", &["remote"]));
+
+/// Segments that `--delete-old` has deleted.
+pub static SEGMENTS_DELETED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "segments_deleted",
+        "Segments of old hours deleted",
+        &["channel", "quality", "hour"],
+    )
+});
+
 /// Files of `--extras` that were downloaded.
 pub static EXTRAS_BACKFILLED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter(
@@ -128,5 +141,6 @@ pub fn register() {
 pub fn register_peer(name: &str) {
     BACKFILL_ERRORS.with_label_values(&[name]);
     BAD_NAMES.with_label_values(&[name]);
+    BYTES.with_label_values(&[name]);
     IN_FLIGHT.with_label_values(&[name]);
 }

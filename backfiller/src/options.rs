@@ -2,6 +2,7 @@
 //! worked with.
 
 use std::ffi::OsStr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,6 +27,12 @@ const LONGEST_INTERVAL: f64 = 86_400.0;
 
 /// A stall timeout of more than an hour is a mistake.
 const LONGEST_STALL: f64 = 3600.0;
+
+/// A download slower than so many bytes a second leaves no room for another beside it.
+const SLOWEST_DOWNLOAD: u64 = 100_000;
+
+/// Below so many bytes a second no segment comes in time.
+const LOWEST_RATE: u64 = 10_000;
 
 /// Fetches from other nodes the segments that this one is missing
 #[derive(Debug, Clone, Parser)]
@@ -68,6 +75,10 @@ pub struct Options {
     #[arg(long, value_name = "HOURS|TIME")]
     pub start: Option<Start>,
 
+    /// Delete segments of hours before --start; tombstones and what is none of ours stay
+    #[arg(long, value_parser = FalseyValueParser::new())]
+    pub delete_old: bool,
+
     /// Do one round for every peer, then exit: 0 if all that was missing is here now, else 1
     #[arg(long, value_parser = FalseyValueParser::new())]
     pub run_once: bool,
@@ -75,6 +86,15 @@ pub struct Options {
     /// How many segments to download at once from each peer
     #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub download_concurrency: u16,
+
+    /// How many files to download at once from all peers together
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub max_downloads: u16,
+
+    /// How many bytes a second to receive from all peers together, with K, M or G for thousands,
+    /// millions or billions (0: as many as come); a low rate also means fewer downloads at once
+    #[arg(long, default_value = "0", value_name = "BYTES", value_parser = max_rate)]
+    pub max_rate: MaxRate,
 
     /// Leave segments that began less than so many seconds ago to the downloader (0: off)
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
@@ -115,6 +135,9 @@ impl Options {
     /// # Errors
     /// One line that names the bad value.
     pub fn check(&self) -> Result<(), String> {
+        if self.delete_old && self.start.is_none() {
+            return Err("--delete-old needs --start: what is before it is deleted".to_owned());
+        }
         for directory in &self.extras {
             let first = directory.parts().first().map(|part| part.as_str());
             if self
@@ -128,6 +151,17 @@ impl Options {
             }
         }
         Ok(())
+    }
+
+    /// How many downloads at once from one peer: fewer than we were told where each would get
+    /// so little of `--max-rate` that the peer takes us for dead.
+    #[must_use]
+    pub fn at_once(&self) -> usize {
+        let told = usize::from(self.download_concurrency);
+        let bearable = self.max_rate.0.map_or(told, |rate| {
+            usize::try_from(rate.get() / SLOWEST_DOWNLOAD).unwrap_or(told)
+        });
+        bearable.clamp(1, told)
     }
 
     /// The first hour to fetch; `None`: all there are.
@@ -231,6 +265,26 @@ pub enum Order {
     Random,
 }
 
+/// What `--max-rate` says: bytes a second; `None`: no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxRate(pub Option<NonZeroU64>);
+
+fn max_rate(text: &str) -> Result<MaxRate, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1_000),
+        Some((at, 'M')) => (&text[..at], 1_000_000),
+        Some((at, 'G')) => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let rate = digits.parse::<u64>().ok();
+    match rate.and_then(|number| number.checked_mul(unit)) {
+        Some(rate) if rate == 0 || rate >= LOWEST_RATE => Ok(MaxRate(NonZeroU64::new(rate))),
+        _ => Err(format!(
+            "it must be a whole number of bytes a second, such as 500K or 20M, of at least {LOWEST_RATE}, or 0"
+        )),
+    }
+}
+
 fn stall_timeout(text: &str) -> Result<Duration, String> {
     seconds(text, LONGEST_STALL)
 }
@@ -313,6 +367,40 @@ mod tests {
             let options = parse(&["c", "--start", text]).unwrap();
             assert_eq!(options.first_hour(now).unwrap().to_string(), hour, "{text}");
         }
+    }
+
+    #[test]
+    fn a_rate_has_units_and_bounds_the_downloads_at_once() {
+        // (--max-rate, bytes a second, at once of 5)
+        let table = [
+            ("0", None, 5),
+            ("10000", Some(10_000), 1),
+            ("199K", Some(199_000), 1),
+            ("300k", Some(300_000), 3),
+            ("20M", Some(20_000_000), 5),
+            ("1G", Some(1_000_000_000), 5),
+        ];
+        for (text, rate, at_once) in table {
+            let options = parse(&["c", "--max-rate", text]).unwrap();
+            assert_eq!(options.max_rate.0.map(NonZeroU64::get), rate, "{text}");
+            assert_eq!(options.at_once(), at_once, "{text}");
+        }
+        for text in ["", "9999", "9K", "1.5M", "-1", "M", "20MB", "99999999999G"] {
+            let argument = format!("--max-rate={text}");
+            assert!(parse(&["c", &argument]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_deleted_without_a_start() {
+        let check = |arguments: &[&str]| parse(arguments).unwrap().check();
+        assert!(
+            check(&["c", "--delete-old"])
+                .unwrap_err()
+                .contains("--start")
+        );
+        assert_eq!(check(&["c", "--delete-old", "--start", "48"]), Ok(()));
+        assert_eq!(check(&["c"]), Ok(()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use common::names::{Channel, Quality};
 use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::item::{ExtrasDirectory, Item, Place};
@@ -218,6 +218,7 @@ impl Remote {
             stall: self.stall,
             received: 0,
             limit,
+            waited: Duration::ZERO,
             time_limit,
             response,
         };
@@ -352,34 +353,32 @@ pub struct Content {
     stall: Duration,
     received: u64,
     limit: u64,
+    /// How long was waited for the peer; what else takes time is not its fault.
+    waited: Duration,
     time_limit: Duration,
 }
 
 impl Content {
-    /// How long all of it may take.
-    #[must_use]
-    pub fn time_limit(&self) -> Duration {
-        self.time_limit
-    }
-
-    /// The error of one that took longer than [`Content::time_limit`].
-    #[must_use]
-    pub fn slow(&self) -> RemoteError {
-        RemoteError::Slow {
-            url: shown(self.response.url()),
-            after: self.time_limit,
-        }
-    }
-
     /// The next piece; `None` at the proper end.
     ///
     /// # Errors
     /// [`RemoteError`] if it broke off, stood still, or is larger than any file of its kind.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RemoteError> {
-        let Ok(piece) = timeout(self.stall, next_chunk(&mut self.response)).await else {
-            return Err(RemoteError::Stalled {
-                url: shown(self.response.url()),
-                after: self.stall,
+        let left = self.time_limit.saturating_sub(self.waited);
+        let begun = Instant::now();
+        let piece = timeout(self.stall.min(left), next_chunk(&mut self.response)).await;
+        self.waited += begun.elapsed();
+        let Ok(piece) = piece else {
+            let url = shown(self.response.url());
+            return Err(match self.waited < self.time_limit {
+                true => RemoteError::Stalled {
+                    url,
+                    after: self.stall,
+                },
+                false => RemoteError::Slow {
+                    url,
+                    after: self.time_limit,
+                },
             });
         };
         let Some(piece) = piece? else {

@@ -67,6 +67,7 @@ impl Report {
     pub(crate) fn downloaded(&mut self, peer: &str, place: Option<&Place>, bytes: u64) {
         self.segments += 1;
         self.bytes += bytes;
+        metrics::BYTES.with_label_values(&[peer]).inc_by(bytes);
         if let Some(hourly) = self.hourly(place) {
             hourly.done += 1;
         }

@@ -238,7 +238,7 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
         place: Option<&Place>,
     ) -> Result<bool, RoundError> {
         let (site, all, mut ended) = (self.site, items.len(), 0);
-        let at_once = self.task.options.download_concurrency.into();
+        let at_once = self.task.options.at_once();
         // Extras come last: the next round is near.
         let look_again = self.look_again.filter(|_| place.is_some());
         let in_time = move |first: bool| first || look_again.is_none_or(|at| site.now() < at);
@@ -281,7 +281,7 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
     /// Tries once more what other workers had in hand: they may have failed.
     async fn deferred(&mut self) -> Result<(), RoundError> {
         let (site, patient) = (self.site, self.task.patient);
-        let at_once = self.task.options.download_concurrency.into();
+        let at_once = self.task.options.at_once();
         let deferred = std::mem::take(&mut self.deferred);
         let downloads = deferred.into_iter().map(|(item, mut held)| async move {
             loop {

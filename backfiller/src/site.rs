@@ -248,10 +248,12 @@ impl Site for RealSite<'_> {
     }
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
-        let Context { store, claims, .. } = self.context;
+        // Before the file is in hand: whoever waits for a slot keeps it from nobody. The
+        // semaphore is never closed; were it, its bound would be gone, and no download.
+        let _slot = self.context.slots.acquire().await.ok();
         let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
         let _in_flight = InProgress::new(gauge);
-        download::item(store, claims, &self.target.remote, item).await
+        download::item(self.context, &self.target.remote, item).await
     }
 }
 

@@ -14,4 +14,5 @@ pub mod selection;
 pub mod serve;
 pub mod service;
 pub mod store;
+pub mod terminal;
 pub mod timing;

@@ -180,7 +180,7 @@ fn log_to_stderr(filter: Option<&str>) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(crate::terminal::LogLines)
         .with_ansi(colours);
     tracing_subscriber::registry()
         .with(filter)

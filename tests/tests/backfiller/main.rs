@@ -7,12 +7,15 @@ mod faults;
 mod fleet;
 mod kinds;
 mod life;
+mod limits;
 mod listings;
 mod missing;
 mod nodes;
 mod options;
 mod peer;
 mod restreamer;
+mod retention;
+mod terminal;
 
 use std::time::Duration;
 
