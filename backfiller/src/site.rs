@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use common::chat::ChatBatch;
 use common::http::InProgress;
 use common::names::{Channel, Quality};
-use common::segment::{Hour, Segment, SegmentPath};
+use common::segment::{Hour, SegmentPath};
 use common::store::{Stamp, Store};
 use reqwest::header::HeaderValue;
 
@@ -281,7 +280,8 @@ impl Compare {
             true => Kind::Chat,
             false => Kind::Video,
         };
-        self.note_unknown(kind, &here.files);
+        // Counts and logs what is none of ours here (SPEC §2).
+        self.store.hour(channel, quality, *hour)?;
         let mut plan = plan::hour(*hour, kind, &here, &there, &self.rules);
         let beside = plan.hours_beside();
         for &beside in &beside {
@@ -293,24 +293,6 @@ impl Compare {
                 .iter()
                 .all(|(_, action)| matches!(action, Action::Skip(skip) if *skip != Skip::Recent));
         Ok((self.sort_out(plan), nothing))
-    }
-
-    /// Counts and logs what is none of ours here, once (SPEC §2).
-    fn note_unknown(&self, kind: Kind, files: &[String]) {
-        let hour = self.place.hour;
-        for name in files {
-            let ours = match kind {
-                Kind::Video => Segment::parse(hour, name).is_ok(),
-                Kind::Chat => ChatBatch::parse(hour, name).is_ok(),
-            };
-            if !ours {
-                let (channel, quality) = (&self.place.channel, &self.place.quality);
-                let file = self.store.hour_directory(channel, quality, hour);
-                let file = file.join(name);
-                self.store
-                    .note_unknown(file, channel.as_str(), quality.as_str());
-            }
-        }
     }
 
     /// What to fetch, tombstones first. What is to be said of the others is said here.

@@ -184,3 +184,26 @@ async fn qualities_are_fetched_each_where_it_is() {
     let here: Vec<String> = node.files(CHANNEL, "720p").into_keys().collect();
     assert_eq!(here, [format!("{other}/{name}")]);
 }
+
+#[tokio::test]
+async fn files_here_that_are_none_of_ours_are_left_counted_and_said_once() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    let name = peer.add(HOUR, 0, 0);
+    for unknown in ["notes.txt", "x.ts", "y.json"] {
+        put(&node, HOUR, unknown, b"ours");
+    }
+    let service = super::start(&node, &[&peer], &["--interval", "0.1"]).await;
+    tests::eventually(SOON, "some rounds", async || {
+        let done = service.count_log("round done");
+        (done > 4).then_some(()).ok_or(format!("{done}"))
+    })
+    .await;
+    let place = [("channel", CHANNEL), ("quality", "source")];
+    let metrics = service.metrics().await;
+    assert_eq!(metrics.get("unknown_files_total", &place), Some(3.0));
+    for unknown in ["notes.txt", "x.ts", "y.json"] {
+        assert_eq!(service.count_log(unknown), 1, "{unknown}");
+    }
+    assert_eq!(names(&node, HOUR), [&name, "notes.txt", "x.ts", "y.json"]);
+}
