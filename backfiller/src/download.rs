@@ -81,7 +81,7 @@ pub async fn item(
         Ok(claim) => claim,
         Err(held) => return Ok(Fetched::InHand(held)),
     };
-    if !is_missing(file).await {
+    if !is_missing(file, item.place().is_some()).await {
         return Ok(Fetched::NoLongerMissing);
     }
     let mut content = match remote.content(item).await {
@@ -185,11 +185,12 @@ impl Writer {
     }
 }
 
-/// True iff neither the file nor its tombstone is here: an hour's list may be minutes old when
-/// the last of it is downloaded.
-async fn is_missing(file: PathBuf) -> bool {
+/// True iff neither the file is here nor, if there can be one, its tombstone: an hour's list may
+/// be minutes old when the last of it is downloaded.
+async fn is_missing(file: PathBuf, can_be_buried: bool) -> bool {
     let look = tokio::task::spawn_blocking(move || {
-        !file.exists() && !file.with_extension("tombstone").exists()
+        let is_buried = || can_be_buried && file.with_extension("tombstone").exists();
+        !(file.exists() || is_buried())
     });
     // In doubt it is downloaded: that an existing file is replaced cannot happen.
     look.await.unwrap_or(true)

@@ -11,15 +11,15 @@ use common::store::Store;
 /// The longest path below a directory of extras, in parts.
 const MOST_PARTS: usize = 32;
 
-/// An hour of a quality, here or there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// An hour of a quality, here or there; in order of time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
+    /// The hour.
+    pub hour: Hour,
     /// The stream.
     pub channel: Channel,
     /// The rendition, or `chat`.
     pub quality: Quality,
-    /// The hour.
-    pub hour: Hour,
 }
 
 impl fmt::Display for Place {

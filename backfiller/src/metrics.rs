@@ -1,9 +1,10 @@
 //! The backfiller's metrics (SPEC §8).
 
-use std::sync::LazyLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use common::metrics::{counter, gauge};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::item::Place;
 
@@ -116,19 +117,54 @@ pub fn of(counters: &IntCounterVec, peer: &str, place: &Place) -> IntCounter {
     counters.with_label_values(&[peer, place.channel.as_str(), place.quality.as_str(), &hour])
 }
 
-/// What is missing of an hour at a peer.
-#[must_use]
-pub fn of_gauge(peer: &str, place: &Place) -> IntGauge {
-    let hour = place.hour.to_string();
-    let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
-    MISSING_SEGMENTS.with_label_values(&labels)
+/// The hours that [`MISSING_SEGMENTS`] has, by peer: a label cannot be found again otherwise.
+static INCOMPLETE: LazyLock<Mutex<HashMap<String, HashSet<Place>>>> = LazyLock::new(Mutex::default);
+
+fn incomplete() -> MutexGuard<'static, HashMap<String, HashSet<Place>>> {
+    // A poisoned map is still a map.
+    INCOMPLETE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nothing is missing of an hour at a peer.
-pub fn no_longer_missing(peer: &str, place: &Place) {
+/// Says how many files of an hour are missing. With 0 the hour leaves the page: a line for
+/// every hour of a year is of no use to anybody.
+pub fn set_missing(peer: &str, place: &Place, missing: u64) {
+    let mut incomplete = incomplete();
+    if missing == 0 {
+        if incomplete
+            .get_mut(peer)
+            .is_some_and(|places| places.remove(place))
+        {
+            remove_missing(peer, place);
+        }
+        return;
+    }
+    let places = incomplete.entry(peer.to_owned()).or_default();
+    if !places.contains(place) {
+        places.insert(place.clone());
+    }
     let hour = place.hour.to_string();
     let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
-    // An error says that there was no such gauge.
+    let missing = i64::try_from(missing).unwrap_or(i64::MAX);
+    MISSING_SEGMENTS.with_label_values(&labels).set(missing);
+}
+
+/// Forgets what was missing of all hours of a peer but those to keep.
+pub fn retain_missing(peer: &str, keep: impl Fn(&Place) -> bool) {
+    if let Some(places) = incomplete().get_mut(peer) {
+        places.retain(|place| {
+            let keep = keep(place);
+            if !keep {
+                remove_missing(peer, place);
+            }
+            keep
+        });
+    }
+}
+
+fn remove_missing(peer: &str, place: &Place) {
+    let hour = place.hour.to_string();
+    let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
+    // An error says that there was none.
     let _ = MISSING_SEGMENTS.remove_label_values(&labels);
 }
 

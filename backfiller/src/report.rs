@@ -30,7 +30,7 @@ pub struct Report {
     pub failed: Vec<Item>,
     /// Why not all listings could be had (the first reason). The peer counts as failing then.
     pub error: Option<RoundError>,
-    by_hour: BTreeMap<String, Hourly>,
+    by_hour: BTreeMap<Place, Hourly>,
 }
 
 /// An hour of a round.
@@ -40,27 +40,20 @@ struct Hourly {
     done: u64,
     failed: u64,
     /// Still missing.
-    left: i64,
-    place: Option<Place>,
+    left: u64,
 }
 
 impl Report {
     /// Notes that so many files of an hour are missing.
     pub(crate) fn plan(&mut self, peer: &str, place: &Place, missing: usize) {
         let missing = missing as u64;
-        let key = place.to_string();
         self.missing += missing;
-        if missing == 0 && !self.by_hour.contains_key(&key) {
-            // Nor is anything of an earlier round.
-            metrics::no_longer_missing(peer, place);
-            return;
-        }
-        if self.by_hour.len() < MOST_HOURS || self.by_hour.contains_key(&key) {
-            let hourly = self.by_hour.entry(key).or_default();
+        metrics::set_missing(peer, place, missing);
+        let known = self.by_hour.contains_key(place);
+        if known || (missing > 0 && self.by_hour.len() < MOST_HOURS) {
+            let hourly = self.by_hour.entry(place.clone()).or_default();
             hourly.missing = hourly.missing.max(hourly.done + missing);
-            hourly.left = missing as i64;
-            hourly.place = Some(place.clone());
-            metrics::of_gauge(peer, place).set(hourly.left);
+            hourly.left = missing;
         }
     }
 
@@ -71,15 +64,15 @@ impl Report {
         if let Some(hourly) = self.hourly(place) {
             hourly.done += 1;
         }
-        self.no_longer_missing(peer, place.cloned());
+        self.no_longer_missing(peer, place);
     }
 
-    pub(crate) fn no_longer_missing(&mut self, peer: &str, place: Option<Place>) {
-        if let Some(hourly) = self.hourly(place.as_ref())
+    pub(crate) fn no_longer_missing(&mut self, peer: &str, place: Option<&Place>) {
+        if let Some(hourly) = self.hourly(place)
             && let Some(place) = place
         {
-            hourly.left -= 1;
-            metrics::of_gauge(peer, &place).set(hourly.left.max(0));
+            hourly.left = hourly.left.saturating_sub(1);
+            metrics::set_missing(peer, place, hourly.left);
         }
     }
 
@@ -91,16 +84,13 @@ impl Report {
     }
 
     fn hourly(&mut self, place: Option<&Place>) -> Option<&mut Hourly> {
-        self.by_hour.get_mut(&place?.to_string())
+        self.by_hour.get_mut(place?)
     }
 
-    /// Forgets the gauges of hours of which nothing is missing any more: a label for every hour
-    /// of a year is of no use to anybody.
+    /// Forgets what earlier rounds found missing of hours that the peer has no more.
     pub(crate) fn publish(&self, peer: &str) {
-        for hourly in self.by_hour.values().filter(|hourly| hourly.left <= 0) {
-            if let Some(place) = &hourly.place {
-                metrics::no_longer_missing(peer, place);
-            }
+        if self.error.is_none() && self.by_hour.len() < MOST_HOURS {
+            metrics::retain_missing(peer, |place| self.by_hour.contains_key(place));
         }
     }
 

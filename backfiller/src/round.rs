@@ -137,9 +137,10 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
         let mut gone_through = BTreeSet::new();
         while let Some(hour) = queue.pop_front() {
             if self.is_late() {
-                self.look_again = look_again(self.site, self.task);
                 let before = plan::newest(listed.iter().map(|listed| &listed.hours));
                 listed = self.listed().await?;
+                // From now on: a peer that is slow to list still gets to an hour.
+                self.look_again = look_again(self.site, self.task);
                 queue.push_front(hour);
                 let hours = self.hours(&listed);
                 plan::newest_first(&mut queue, &hours, before);
@@ -329,7 +330,8 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
                 return Ok(());
             }
             Ok(Fetched::NoLongerMissing) => {
-                self.report.no_longer_missing(self.task.peer, place);
+                self.report
+                    .no_longer_missing(self.task.peer, place.as_ref());
                 return Ok(());
             }
             Ok(Fetched::InHand(held)) => {

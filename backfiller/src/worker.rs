@@ -122,6 +122,13 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // The peer is gone: nobody knows what it has.
+        metrics::retain_missing(&self.target.peer, |_| false);
+    }
+}
+
 /// How long to wait after a round that took so long, the last of so many failed ones.
 fn pause(interval: Duration, failures: u32, took: Duration) -> Duration {
     let shortest = SHORTEST_PAUSE.min(interval);
