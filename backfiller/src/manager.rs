@@ -17,7 +17,7 @@ use crate::retention;
 use crate::worker::Worker;
 use crate::{Context, RunError};
 
-/// How often the sources of peers are read (SPEC §6).
+/// How often the sources of peers are read (SPEC §6), unless rounds are closer together.
 const REREAD: Duration = Duration::from_secs(30);
 
 /// Keeps the workers.
@@ -168,7 +168,7 @@ impl Manager {
                     .entry(name)
                     .or_insert_with(|| self.start(&mut tasks, peer, stop));
             }
-            let pause = sleep(jitter(REREAD));
+            let pause = sleep(jitter(REREAD.min(self.context.options.interval)));
             tokio::pin!(pause);
             loop {
                 tokio::select! {

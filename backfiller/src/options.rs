@@ -56,7 +56,7 @@ pub struct Options {
     pub qualities: Vec<Quality>,
 
     /// The other nodes, separated by commas
-    #[arg(long, value_name = "URL,…")]
+    #[arg(long, value_name = "URL,…", value_parser = NodesParser, hide_env_values = true)]
     pub static_nodes: Vec<StaticNodes>,
 
     /// A file with more of them: NAME URL or URL a line, and # comments
@@ -198,6 +198,41 @@ impl TypedValueParser for DsnParser {
             clap::Error::raw(ErrorKind::ValueValidation, message)
         })
     }
+}
+
+/// Reads a list of URLs. Of a bad one everything is repeated but the password.
+#[derive(Debug, Clone, Copy)]
+struct NodesParser;
+
+impl TypedValueParser for NodesParser {
+    type Value = StaticNodes;
+
+    fn parse_ref(
+        &self,
+        _: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<StaticNodes, clap::Error> {
+        let text = value.to_string_lossy();
+        text.parse().map_err(|error| {
+            let shown = without_passwords(&text);
+            let message = format!("invalid value '{shown}' for '--static-nodes <URL,…>': {error}");
+            clap::Error::raw(ErrorKind::ValueValidation, message)
+        })
+    }
+}
+
+/// A list of URLs, or of what was meant to be URLs, with `***` in the place of all that may be a
+/// user's name and password.
+fn without_passwords(list: &str) -> String {
+    let shown = list.split(',').map(|url| match url.rsplit_once('@') {
+        Some((before, after)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://***@{after}"),
+            None => format!("***@{after}"),
+        },
+        None => url.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 /// From when on to fetch.

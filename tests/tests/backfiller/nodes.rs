@@ -11,8 +11,8 @@ use tests::postgres::Postgres;
 use super::peer::{ScriptedPeer, segment_name};
 use super::{CHANNEL, HOUR, SOON, names};
 
-/// The sources are read every 30 s, give or take 10 %.
-const REREAD: Duration = Duration::from_secs(60);
+/// The sources are read as often as rounds are done, once a second here.
+const REREAD: Duration = Duration::from_secs(30);
 
 const PASSWORD: &str = "TopSecret-47";
 
@@ -70,7 +70,7 @@ async fn a_file_is_read_again_and_a_broken_one_costs_no_peer() {
     assert!(line.contains("nodes.txt: line 1"), "{line}");
     let late = add_late(&peers[1], 100);
     holds(&node, &[&a, &b, &c, &late], SOON).await;
-    assert_eq!(errors(&service).await, 1.0);
+    assert!(errors(&service).await >= 1.0);
 
     // Gone altogether: the same.
     fs::remove_file(&file).unwrap();
@@ -79,9 +79,12 @@ async fn a_file_is_read_again_and_a_broken_one_costs_no_peer() {
     let later = add_late(&peers[2], 102);
     holds(&node, &[&a, &b, &c, &late, &later], SOON).await;
     // Said once, counted each time.
+    let before = errors(&service).await;
     eventually(REREAD, "another look", async || {
         let count = errors(&service).await;
-        (count >= 3.0).then_some(()).ok_or(format!("{count}"))
+        (count >= before + 2.0)
+            .then_some(())
+            .ok_or(format!("{count}"))
     })
     .await;
     assert_eq!(service.count_log("No such file"), 1);
@@ -101,7 +104,7 @@ async fn a_table_is_read_again_and_a_database_that_is_away_costs_no_peer() {
         .wait_for_log("cannot read the list of nodes", SOON)
         .await;
     assert!(line.contains("does not exist"), "{line}");
-    assert_eq!(errors(&service).await, 1.0);
+    assert!(errors(&service).await >= 1.0);
 
     database.execute(
         "CREATE TABLE nodes(name text PRIMARY KEY, url text NOT NULL, backfill_from boolean NOT NULL DEFAULT true)",

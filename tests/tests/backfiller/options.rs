@@ -16,6 +16,11 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--static-nodes", "nonsense"], "'nonsense'"),
         (&["c", "--static-nodes", "ftp://x"], "'ftp://x'"),
         (&["c", "--static-nodes", "http://x?y"], "--static-nodes"),
+        (
+            &["c", "--static-nodes", "http://a,http://u:secret@h?x"],
+            "'http://a,http://***@h?x'",
+        ),
+        (&["c", "--static-nodes", "u:secret@h"], "'***@h'"),
         (&["c", "--node-file", ""], "--node-file"),
         (&["c", "--extras", "../x"], "--extras"),
         (&["c", "--extras", "a,/b"], "--extras"),
@@ -23,7 +28,7 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--extras", ""], "--extras"),
         (&["c", "--node-database", "nonsense"], "--node-database"),
         (
-            &["c", "--node-database", "postgresql://u:p@h?sslmode=x"],
+            &["c", "--node-database", "postgresql://u:secret@h?sslmode=x"],
             "sslmode is one of",
         ),
         (&["c", "--start", "nonsense"], "'nonsense'"),
@@ -48,6 +53,7 @@ async fn a_bad_value_is_one_line_that_names_it() {
         let mut service = node.start("backfiller", &arguments, &[]).await;
         assert_eq!(service.wait(SOON).await.code(), Some(2), "{arguments:?}");
         let line = service.wait_for_log(named, SOON).await;
+        assert!(!line.contains("secret"), "{line}");
         assert_eq!(service.log(), [line], "{arguments:?}");
     }
 }
