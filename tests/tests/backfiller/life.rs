@@ -144,3 +144,31 @@ async fn a_disk_that_refuses_is_said_and_nothing_is_claimed() {
         .await;
     assert_eq!(service.count_log("segments=0"), 1);
 }
+
+#[tokio::test]
+async fn sigterm_waits_neither_for_the_rate_nor_for_a_silent_database() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    for n in 0..20 {
+        peer.add(HOUR, n * 2, n.into());
+    }
+    // 40 s of work, and a database that takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let dsn = format!("host=127.0.0.1 port={port} user=u");
+    let extra = ["--max-rate", "10K", "--interval", "0.1"];
+    let mut service = start(&node, &[&peer], &extra).await;
+    eventually(SOON, "a temporary file", async || {
+        let files = node.temp_files();
+        (!files.is_empty()).then_some(()).ok_or(String::new())
+    })
+    .await;
+    service.terminate();
+    assert_eq!(service.wait(Duration::from_secs(3)).await.code(), Some(0));
+    assert!(node.temp_files().is_empty());
+    let mut service = start(&node, &[], &["--node-database", &dsn]).await;
+    let asked = tokio::task::spawn_blocking(move || silent.accept());
+    let _connection = asked.await.unwrap().unwrap();
+    service.terminate();
+    assert_eq!(service.wait(Duration::from_secs(3)).await.code(), Some(0));
+}
