@@ -150,6 +150,13 @@ impl LiveHls {
         .await
     }
 
+    /// What ffmpeg said last, if it has ended on its own.
+    #[must_use]
+    pub fn ended(&mut self) -> Option<String> {
+        let ended = !self.ffmpeg.is_running();
+        ended.then(|| self.ffmpeg.log().pop().unwrap_or_default())
+    }
+
     /// Ends ffmpeg in good order: the last segment is written and listed.
     ///
     /// # Panics

@@ -119,8 +119,22 @@ async fn demo(seconds: Option<u64>) -> Result<(), String> {
             b.holes
         ));
         running(&mut fleet)?;
+        if let Some(complaint) = live.ended() {
+            return Err(format!("ffmpeg has ended: {complaint}"));
+        }
     }
     live.finish().await;
+    let recorded = summary(&fleet.a).await;
+    // What ffmpeg has begun and not yet listed, and what the last poll has not seen.
+    let least = seconds.unwrap_or(0) as f64 - 10.0;
+    if recorded.seconds < least || recorded.holes > 0 {
+        return Err(format!(
+            "A has {:.1} s and {} holes after {} s",
+            recorded.seconds,
+            recorded.holes,
+            begun.elapsed().as_secs()
+        ));
+    }
     finish(fleet).await
 }
 
@@ -144,7 +158,9 @@ async fn start(live: &LiveHls) -> Fleet {
 
 /// A service that ended on its own is a failure.
 fn running(fleet: &mut Fleet) -> Result<(), String> {
-    for service in [&mut fleet.downloader, &mut fleet.backfiller] {
+    let restreamers = [fleet.a.restreamer.as_mut(), fleet.b.restreamer.as_mut()];
+    let others = [&mut fleet.downloader, &mut fleet.backfiller];
+    for service in restreamers.into_iter().flatten().chain(others) {
         if !service.is_running() {
             return Err(format!("{} has ended: {:?}", service.name(), service.log()));
         }
