@@ -230,16 +230,14 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
         Ok(())
     }
 
-    /// Completes downloads, as many at once as we were told, and notes what became of each. If
-    /// many fail in a row, asks whether the peer is there at all. Starts no more when it is
-    /// time to look at the newest hours. True iff all were started.
+    /// Fetches files, but starts no more when it is time to look at the newest hours. True iff
+    /// all were started.
     async fn complete(
         &mut self,
         items: Vec<Item>,
         place: Option<&Place>,
     ) -> Result<bool, RoundError> {
-        let (site, all, mut ended) = (self.site, items.len(), 0);
-        let at_once = self.task.options.at_once();
+        let (site, all) = (self.site, items.len());
         // Extras come last: the next round is near.
         let look_again = self.look_again.filter(|_| place.is_some());
         let in_time = move |first: bool| first || look_again.is_none_or(|at| site.now() < at);
@@ -250,39 +248,12 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
                 let outcome = site.fetch(&item).await;
                 (item, outcome)
             });
-        let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
-        let mut in_a_row = 0;
-        while let Some((item, outcome)) = downloads.next().await {
-            ended += 1;
-            match &outcome {
-                Err(error) if error.is_transport() => in_a_row += 1,
-                Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
-                Ok(_) => {}
-            }
-            self.note(item, outcome)?;
-            if in_a_row >= SUSPICIOUS {
-                in_a_row = 0;
-                self.ask(place).await?;
-            }
-        }
-        Ok(ended == all)
-    }
-
-    /// Fails if the peer gives no answer.
-    async fn ask(&self, place: Option<&Place>) -> Result<(), RoundError> {
-        let Some(place) = place else {
-            return Ok(());
-        };
-        match self.site.missing(place, &self.rules()).await {
-            Err(error @ RoundError::Remote(_)) if error.ends_the_round() => Err(error),
-            _ => Ok(()),
-        }
+        Ok(self.drain(downloads).await? == all)
     }
 
     /// Tries once more what other workers had in hand: they may have failed.
     async fn deferred(&mut self) -> Result<(), RoundError> {
         let (site, patient) = (self.site, self.task.patient);
-        let at_once = self.task.options.at_once();
         let deferred = std::mem::take(&mut self.deferred);
         let downloads = deferred.into_iter().map(|(item, mut held)| async move {
             loop {
@@ -295,9 +266,21 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
                 }
             }
         });
+        self.drain(downloads).await?;
+        Ok(())
+    }
+
+    /// Completes downloads, as many at once as we were told, and notes what became of each. If
+    /// many fail in a row, asks whether the peer is there at all. Gives how many there were.
+    async fn drain<D>(&mut self, downloads: impl Iterator<Item = D>) -> Result<usize, RoundError>
+    where
+        D: Future<Output = (Item, Result<Fetched, DownloadError>)>,
+    {
+        let at_once = self.task.options.at_once();
         let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
-        let mut in_a_row = 0;
+        let (mut ended, mut in_a_row) = (0, 0);
         while let Some((item, outcome)) = downloads.next().await {
+            ended += 1;
             match &outcome {
                 Err(error) if error.is_transport() => in_a_row += 1,
                 Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
@@ -305,12 +288,22 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
             }
             let place = item.place();
             self.note(item, outcome)?;
-            if in_a_row >= SUSPICIOUS {
+            if in_a_row >= SUSPICIOUS
+                && let Some(place) = place
+            {
                 in_a_row = 0;
-                self.ask(place.as_ref()).await?;
+                self.ask(&place).await?;
             }
         }
-        Ok(())
+        Ok(ended)
+    }
+
+    /// Fails if the peer gives no answer.
+    async fn ask(&self, place: &Place) -> Result<(), RoundError> {
+        match self.site.missing(place, &self.rules()).await {
+            Err(error @ RoundError::Remote(_)) if error.ends_the_round() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Counts and logs what became of a file.
@@ -326,7 +319,7 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
                 return Ok(());
             }
             Ok(Fetched::Buried) => {
-                tracing::info!(tombstone = %item, "made a tombstone");
+                tracing::debug!(tombstone = %item, "made a tombstone");
                 return Ok(());
             }
             Ok(Fetched::NoLongerMissing) => {
