@@ -8,6 +8,7 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -93,8 +94,8 @@ pub struct Skew {
     pub difference: TimeDelta,
 }
 
-/// Where and which part: what one request would fetch.
-type Key = (Url, Option<ByteRange>);
+/// A hash of where and which part: what one request would fetch. A list of a day has many.
+type Key = u64;
 
 /// A segment that was listed before.
 #[derive(Debug, Clone, Copy)]
@@ -251,7 +252,7 @@ impl Timeline {
         let part = list.total().mul_f64(SAME_PART);
         let same = SAME.max(TimeDelta::from_std(part).unwrap_or(SAME));
         let known_start = |(n, listed): (usize, &Listed)| {
-            let known = self.known.get(&key(listed))?;
+            let known = self.known.get(&key(listed, false))?;
             let is_same = match implied {
                 Some(implied) => (implied[n] - known.start).abs() <= same,
                 None => listed.sequence == known.sequence,
@@ -303,11 +304,8 @@ impl Timeline {
 
     /// Notes that a segment was listed; whether the same was noted before.
     fn remember(&mut self, listed: &Listed, start: DateTime<Utc>) -> bool {
-        let mut key = key(listed);
-        if listed.gap {
-            // Under a name of its own, so that the segment itself stays unknown.
-            key.0.set_fragment(Some("gap"));
-        }
+        // A gap has a key of its own, so that the segment itself stays unknown.
+        let key = key(listed, listed.gap);
         let known = Known {
             sequence: listed.sequence,
             start,
@@ -400,8 +398,10 @@ fn implied(segments: &[Listed]) -> Option<Vec<DateTime<Utc>>> {
     Some(starts)
 }
 
-fn key(listed: &Listed) -> Key {
-    (listed.url.clone(), listed.range)
+fn key(listed: &Listed, gap: bool) -> Key {
+    let mut hasher = DefaultHasher::new();
+    (listed.url.as_str(), listed.range, gap).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn wanted(listed: &Listed, start: DateTime<Utc>) -> Wanted {
