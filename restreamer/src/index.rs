@@ -168,25 +168,37 @@ impl<T: OfHour> Index<T> {
         let mut to_read = Vec::new();
         for &hour in hours {
             let key = (Arc::clone(rendition), hour);
-            let content = match self.stamp(&key)? {
-                None => {
-                    self.held().forget(&key);
-                    None
-                }
-                Some(stamp) => {
-                    let content = self.fresh(&key, asked, stamp);
-                    if content.is_none() {
-                        to_read.push((found.len(), key));
-                    }
-                    content
-                }
-            };
-            found.push(content);
+            let known = self.look(&key, asked)?;
+            if known.is_none() {
+                to_read.push((found.len(), key));
+            }
+            found.push(known.flatten());
         }
         for (index, content) in self.read_all(&to_read, asked)? {
             found[index] = content;
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What is in these hours, as [`Index::hours`] has it, if none of them has to be read.
+    #[must_use]
+    pub fn known(&self, rendition: &Arc<Rendition>, hours: &[Hour]) -> Option<Vec<Arc<T>>> {
+        let asked = Instant::now();
+        let known = hours.iter().map(|&hour| {
+            let key = (Arc::clone(rendition), hour);
+            self.look(&key, asked).ok().flatten()
+        });
+        let known: Option<Vec<Found<T>>> = known.collect();
+        Some(known?.into_iter().flatten().collect())
+    }
+
+    /// What is known of an hour without reading it; `None` if it has to be read.
+    fn look(&self, key: &Key, asked: Instant) -> Result<Option<Found<T>>, IndexError> {
+        let Some(stamp) = self.stamp(key)? else {
+            self.held().forget(key);
+            return Ok(Some(None));
+        };
+        Ok(self.fresh(key, asked, stamp).map(Some))
     }
 
     /// Weighs an hour again whose content has grown since it was read: it was compressed.

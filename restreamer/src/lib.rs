@@ -31,6 +31,7 @@ use crate::index::Index;
 use crate::limits::Family;
 use crate::listing::Listing;
 use crate::live::Views;
+use crate::routes::playlist::Answers;
 use crate::routes::segments::{Buffers, OpenFiles};
 
 /// What is being answered when the service is told to stop has so long to go out: enough for a
@@ -95,6 +96,7 @@ struct App {
     index: Index<HourLines>,
     listings: Index<Listing>,
     views: Arc<Views>,
+    answers: Arc<Answers>,
     buffers: Arc<Buffers>,
     files: Arc<OpenFiles>,
     families: Arc<Families>,
@@ -165,6 +167,7 @@ pub fn router(options: &Options) -> Router {
         listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
         views: Arc::default(),
+        answers: Arc::default(),
         buffers: Arc::default(),
         files: Arc::new(OpenFiles::new(files)),
         families: Arc::new(Families::new()),

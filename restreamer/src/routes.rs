@@ -6,7 +6,7 @@ mod extras;
 mod files;
 mod health;
 mod openapi;
-mod playlist;
+pub(crate) mod playlist;
 pub(crate) mod segments;
 
 use axum::Router;

@@ -35,12 +35,13 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: TcpStream, stall_timeout: Duration) -> Connection {
         let socket = SockRef::from(&stream);
-        // None of these is needed for an answer to be right, and a client that has hung up
-        // already fails them. Heads and small answers go out at once; a client that is gone
-        // without a word is found out although the kernel holds all there is to send.
+        // Neither is needed for an answer to be right, and a client that has hung up already
+        // fails them. Heads and small answers go out at once.
+        //
+        // TCP_USER_TIMEOUT would drop slow clients too: to the kernel, one whose window stays
+        // smaller than what is next to send takes nothing, although it takes it in parts.
         let _ = socket.set_tcp_nodelay(true);
         let _ = socket.set_tcp_notsent_lowat(UNSENT);
-        let _ = socket.set_tcp_user_timeout(Some(stall_timeout));
         Connection {
             stream,
             stall_timeout,

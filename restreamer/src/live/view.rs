@@ -31,6 +31,8 @@ pub(crate) struct View {
     start: DateTime<Utc>,
     /// In milliseconds, the longest segment that it was ever made from.
     longest: u64,
+    /// The target duration that it said last, in seconds; 0 if it has said nothing yet.
+    target: u64,
     /// The number of the first segment in it: so many were let go of.
     media_sequence: u64,
     /// How many discontinuities were let go of.
@@ -45,6 +47,7 @@ impl View {
             last: None,
             start,
             longest: 0,
+            target: 0,
             media_sequence: 0,
             discontinuity_sequence: 0,
         }
@@ -139,10 +142,11 @@ impl View {
     }
 
     /// The list as it is now.
-    pub(crate) fn playlist(&self) -> MediaPlaylist {
+    pub(crate) fn playlist(&mut self) -> MediaPlaylist {
+        self.target = self.target.max(target_seconds(self.longest));
         MediaPlaylist {
             runs: self.runs.iter().cloned().collect(),
-            target: target_seconds(self.longest),
+            target: self.target,
             media_sequence: self.media_sequence,
             discontinuity_sequence: self.discontinuity_sequence,
             is_live: true,

@@ -1,21 +1,24 @@
 //! `/playlist/…`: which hours a request needs, and the playlists written from them (SPEC §4).
 
+mod answers;
 mod body;
 mod range;
 mod variants;
 
 use std::sync::{Arc, PoisonError};
 
-use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::names::{Channel, Quality};
 use common::segment::Hour;
+use common::selection::TimeRange;
 use tokio::sync::OwnedSemaphorePermit;
 
-use self::body::PiecesBody;
+pub(crate) use self::answers::Answers;
+
+use self::answers::Answer;
 use super::conditions::{self, Validators};
 use super::encoding::Encoding;
 use super::{blocking, changing};
@@ -30,9 +33,6 @@ use crate::paths::Parts;
 /// What is complete and so old changes no more, but for the rare segment that is taken back or
 /// found in a better copy.
 const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
-
-/// For how long such a playlist may be kept without asking again.
-const LONG: &str = "public, max-age=3600";
 
 /// The end of a playlist's name in the path.
 const SUFFIX: &str = ".m3u8";
@@ -83,6 +83,10 @@ pub(super) async fn media(
         quality: Quality::new(stem(name.as_str())?)?,
     });
     let bounds = Params::parse(query.as_deref()).bounds()?;
+    let encoding = Encoding::of(&request);
+    if let Some(answer) = known(&app, &rendition, bounds, encoding) {
+        return Ok(answer.respond(&request, is_past(bounds)));
+    }
     let turn = admit(&app, bounds).await?;
     blocking(move || {
         // Goes with the work, not with a client that may hang up before.
@@ -93,23 +97,55 @@ pub(super) async fn media(
             let name = format!("{channel}/{quality}");
             return Err(ApiError::not_found("video quality", &name));
         }
-        let now = Utc::now();
-        let (playlist, is_past) = match bounds.end {
-            None => (live(&app, &rendition, bounds, now)?, false),
-            Some(end) => {
+        let (playlist, answer) = match bounds.end {
+            None => {
+                let playlist = live(&app, &rendition, bounds, Utc::now())?;
+                let answer = Answer::new(&playlist, encoding);
+                (playlist, Arc::new(answer))
+            }
+            Some(_) => {
                 let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
                 let hours = app.index.hours(&rendition, &plan.hours)?;
                 let playlist = MediaPlaylist::of_range(plan.range, &hours);
-                (playlist, now - end > SETTLED_AFTER)
+                let answer = Arc::new(Answer::new(&playlist, encoding));
+                let key = (Arc::clone(&rendition), plan.range, encoding);
+                app.answers.keep(&key, &hours, &answer);
+                (playlist, answer)
             }
         };
-        let answer = respond_media(&request, &playlist, is_past);
         for run in playlist.runs.iter().filter(|run| run.lines.has_grown()) {
             app.index.weigh(&rendition, run.lines.hour(), &run.lines);
         }
-        Ok(answer)
+        Ok(answer.respond(&request, is_past(bounds)))
     })
     .await
+}
+
+/// What was answered before to the same question, if nothing has changed since. Asks the system
+/// when directories changed, which it has in memory: it was asked before.
+fn known(
+    app: &App,
+    rendition: &Arc<Rendition>,
+    bounds: Bounds,
+    encoding: Encoding,
+) -> Option<Arc<Answer>> {
+    let range = TimeRange {
+        start: bounds.start?,
+        end: bounds.end?,
+    };
+    let key = (Arc::clone(rendition), range, encoding);
+    if !app.answers.knows(&key) {
+        return None;
+    }
+    let hours = app.index.known(rendition, &range::looked_up(range)?)?;
+    app.answers.get(&key, &hours)
+}
+
+/// True iff a range is over, and so long that the stream brings nothing more of it.
+fn is_past(bounds: Bounds) -> bool {
+    bounds
+        .end
+        .is_some_and(|end| Utc::now() - end > SETTLED_AFTER)
 }
 
 /// The live playlist, brought up to date.
@@ -170,26 +206,4 @@ fn no_such_playlist() -> ApiError {
     ApiError::NotFound(format!(
         "playlists are CHANNEL{SUFFIX} and CHANNEL/QUALITY{SUFFIX}"
     ))
-}
-
-/// The answer with a media playlist, which is written only if the client does not have it
-/// already. `is_past`: whatever the playlist lacks, the stream will not bring any more.
-fn respond_media(request: &HeaderMap, playlist: &MediaPlaylist, is_past: bool) -> Response {
-    let encoding = Encoding::of(request);
-    let validators = Validators::of_content(&(playlist, encoding));
-    let mut head = changing(hls::CONTENT_TYPE);
-    if is_past && playlist.has_no_hole() {
-        head.insert(header::CACHE_CONTROL, HeaderValue::from_static(LONG));
-    }
-    validators.tell(&mut head);
-    encoding.tell(&mut head);
-    if let Some(status) = conditions::evaluate(request, &validators).status() {
-        head.remove(header::CONTENT_ENCODING);
-        return (status, head).into_response();
-    }
-    let pieces = match encoding {
-        Encoding::Identity => playlist.text(),
-        Encoding::Gzip => playlist.gzipped(),
-    };
-    (head, Body::new(PiecesBody::new(pieces))).into_response()
 }

@@ -82,7 +82,7 @@ fn hours_of(range: TimeRange) -> (Hour, Hour) {
 }
 
 /// Every hour that a range may need, there or not; `None` if they are too many.
-fn looked_up(range: TimeRange) -> Option<Vec<Hour>> {
+pub(super) fn looked_up(range: TimeRange) -> Option<Vec<Hour>> {
     let (first, last) = hours_of(range);
     let following = |hour: &Hour| (*hour < last).then(|| hour.next());
     let hours: Vec<Hour> = std::iter::successors(Some(first), following)

@@ -7,9 +7,10 @@ mod backfill;
 mod day;
 mod record;
 mod report;
+mod restream;
 
 /// What there is to measure, in the order in which all of it runs.
-const PARTS: [&str; 3] = ["day", "record", "backfill"];
+const PARTS: [&str; 4] = ["day", "record", "backfill", "restream"];
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
@@ -29,6 +30,7 @@ async fn main() -> std::process::ExitCode {
             "day" => day::run().await,
             "record" => record::run().await,
             "backfill" => backfill::run().await,
+            "restream" => restream::run().await,
             other => eprintln!("bench: {other} is listed, but not there"),
         }
     }

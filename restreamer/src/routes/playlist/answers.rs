@@ -1,0 +1,201 @@
+//! Media playlists as they were last sent: whoever asks for the same range while nothing in it has
+//! changed gets the same bytes, and costs no more than the question whether it has.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use common::selection::TimeRange;
+
+use super::body::PiecesBody;
+use crate::hls::{self, HourLines, MediaPlaylist};
+use crate::index::Rendition;
+use crate::routes::changing;
+use crate::routes::conditions::{self, Validators};
+use crate::routes::encoding::Encoding;
+
+/// For how long what changes no more may be kept without asking again.
+const LONG: &str = "public, max-age=3600";
+
+/// What is kept of all answers together, in bytes: a hundred ranges of an hour.
+const LIMIT: usize = 32 << 20;
+
+/// Larger ones are asked for seldom, and would drive out all others.
+const LIMIT_EACH: usize = 8 << 20;
+
+/// What is asked for.
+pub(super) type Key = (Arc<Rendition>, TimeRange, Encoding);
+
+/// A playlist, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Answer {
+    encoding: Encoding,
+    validators: Validators,
+    /// The body.
+    pieces: Vec<Bytes>,
+    /// True iff backfill cannot add to it.
+    has_no_hole: bool,
+}
+
+impl Answer {
+    /// Writes a playlist.
+    pub(super) fn new(playlist: &MediaPlaylist, encoding: Encoding) -> Answer {
+        Answer {
+            encoding,
+            validators: Validators::of_content(&(playlist, encoding)),
+            pieces: match encoding {
+                Encoding::Identity => playlist.text(),
+                Encoding::Gzip => playlist.gzipped(),
+            },
+            has_no_hole: playlist.has_no_hole(),
+        }
+    }
+
+    /// Sends it, without a body if the client has it already. `is_past`: whatever is missing in
+    /// it, the stream will not bring any more.
+    pub(super) fn respond(&self, request: &HeaderMap, is_past: bool) -> Response {
+        let mut head = changing(hls::CONTENT_TYPE);
+        if is_past && self.has_no_hole {
+            head.insert(header::CACHE_CONTROL, HeaderValue::from_static(LONG));
+        }
+        self.validators.tell(&mut head);
+        self.encoding.tell(&mut head);
+        if let Some(status) = conditions::evaluate(request, &self.validators).status() {
+            head.remove(header::CONTENT_ENCODING);
+            return (status, head).into_response();
+        }
+        (head, Body::new(PiecesBody::new(self.pieces.clone()))).into_response()
+    }
+
+    fn bytes(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+}
+
+/// The answers that were sent last.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    answers: HashMap<Key, (Vec<u64>, Arc<Answer>)>,
+    /// Those of `answers`, the oldest first.
+    order: VecDeque<Key>,
+    /// The sum over `answers`.
+    bytes: usize,
+}
+
+impl Answers {
+    /// True iff there is one for this, which may be out of date.
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        self.held().answers.contains_key(key)
+    }
+
+    /// The answer that was made from the same hours.
+    pub(super) fn get(&self, key: &Key, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
+        let held = self.held();
+        let (digests, answer) = held.answers.get(key)?;
+        let now = hours.iter().map(|hour| hour.digest());
+        now.eq(digests.iter().copied()).then(|| Arc::clone(answer))
+    }
+
+    /// Keeps an answer, in the place of others.
+    pub(super) fn keep(&self, key: &Key, hours: &[Arc<HourLines>], answer: &Arc<Answer>) {
+        // That there is nothing may also mean that the whole quality is gone.
+        if hours.is_empty() || answer.bytes() > LIMIT_EACH {
+            return;
+        }
+        let mut held = self.held();
+        let digests = hours.iter().map(|hour| hour.digest()).collect();
+        let new = (digests, Arc::clone(answer));
+        held.bytes += answer.bytes();
+        match held.answers.insert(key.clone(), new) {
+            Some((_, old)) => held.bytes -= old.bytes(),
+            None => held.order.push_back(key.clone()),
+        }
+        while held.bytes > LIMIT {
+            let Some(oldest) = held.order.pop_front() else {
+                return;
+            };
+            if let Some((_, old)) = held.answers.remove(&oldest) {
+                held.bytes -= old.bytes();
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Whatever a panic leaves in it is still an answer; at worst its size is counted wrong.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::names::{Channel, Quality};
+    use common::segment::{Hour, Segment};
+
+    fn hour(segments: &[&str]) -> Arc<HourLines> {
+        let hour: Hour = "2026-01-02T03".parse().unwrap();
+        let parse = |segment: &&str| {
+            let hash = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+            Segment::parse(hour, &format!("{segment}-2.0-full-{hash}.ts")).unwrap()
+        };
+        let segments = segments.iter().map(parse).collect();
+        let (channel, quality) = (Channel::new("c").unwrap(), Quality::new("q").unwrap());
+        Arc::new(HourLines::new(&channel, &quality, hour, segments, None))
+    }
+
+    fn key(second: i64) -> Key {
+        let start = "2026-01-02T03".parse::<Hour>().unwrap().start();
+        let rendition = Rendition {
+            channel: Channel::new("c").unwrap(),
+            quality: Quality::new("q").unwrap(),
+        };
+        let range = TimeRange {
+            start,
+            end: start + chrono::TimeDelta::seconds(second),
+        };
+        (Arc::new(rendition), range, Encoding::Identity)
+    }
+
+    #[test]
+    fn an_answer_is_as_good_as_its_hours() {
+        let answers = Answers::default();
+        let (one, other) = ([hour(&["00:00"])], [hour(&["00:00", "00:02"])]);
+        let playlist = MediaPlaylist::of_range(key(9).1, &one);
+        let answer = Arc::new(Answer::new(&playlist, Encoding::Identity));
+        answers.keep(&key(9), &one, &answer);
+        assert!(answers.knows(&key(9)) && !answers.knows(&key(8)));
+        assert!(answers.get(&key(9), &[hour(&["00:00"])]).is_some());
+        assert!(answers.get(&key(9), &other).is_none());
+        assert!(answers.get(&key(9), &[]).is_none());
+        answers.keep(&key(9), &other, &answer);
+        assert!(answers.get(&key(9), &other).is_some());
+        assert_eq!(answers.held().bytes, answer.bytes());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_go() {
+        let answers = Answers::default();
+        let answer = |bytes| {
+            let playlist = MediaPlaylist::of_range(key(9).1, &[]);
+            let mut answer = Answer::new(&playlist, Encoding::Identity);
+            answer.pieces = vec![Bytes::from_static(&[0; LIMIT_EACH + 1]).slice(..bytes)];
+            Arc::new(answer)
+        };
+        let hours = [hour(&["00:00"])];
+        answers.keep(&key(1), &hours, &answer(LIMIT_EACH + 1));
+        answers.keep(&key(1), &[], &answer(1));
+        assert!(!answers.knows(&key(1)));
+        for second in 1..=20 {
+            answers.keep(&key(second), &hours, &answer(LIMIT_EACH));
+            assert!(answers.held().bytes <= LIMIT);
+        }
+        assert!(!answers.knows(&key(16)) && answers.knows(&key(17)));
+        assert_eq!(answers.held().order.len(), 4);
+    }
+}

@@ -1,0 +1,113 @@
+//! Restreaming: segments beside nginx on the same directory, playlists and listings, and ten
+//! thousand slow clients. Every contender has its turn in each round; medians count.
+//!
+//! The load comes from `wrk` on the same two cores: what the server leaves, it takes.
+
+mod load;
+mod long;
+mod playlists;
+mod site;
+mod slow;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use self::load::{Load, cpu_time, wrk};
+use self::site::{SEGMENTS, Site};
+use crate::report::say;
+
+/// So many rounds.
+const ROUNDS: usize = 5;
+/// How long each turn takes.
+const TURN: Duration = Duration::from_secs(4);
+
+/// Runs this part; `ONLY=segments` (`playlists`, `listing`, `slow`, `long`) runs one table of it.
+pub(crate) async fn run() {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let wanted = |table: &str| only.is_empty() || only == table;
+    if only != "long" {
+        let site = Site::start().await;
+        if wanted("segments") {
+            segments(&site).await;
+        }
+        if wanted("playlists") {
+            playlists::run(&site).await;
+        }
+        if wanted("listing") {
+            listing(&site).await;
+        }
+        if wanted("slow") {
+            slow::run(&site).await;
+        }
+    }
+    if wanted("long") {
+        long::run().await;
+    }
+}
+
+/// A figure's medians by contender.
+#[derive(Debug, Default)]
+struct Medians(BTreeMap<String, Vec<f64>>);
+
+impl Medians {
+    fn add(&mut self, name: &str, figure: f64) {
+        self.0.entry(name.to_owned()).or_default().push(figure);
+    }
+
+    fn of(&mut self, name: &str) -> f64 {
+        let figures = self.0.entry(name.to_owned()).or_default();
+        figures.sort_unstable_by(f64::total_cmp);
+        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Segments of 1.27 MB, ours and nginx's.
+async fn segments(site: &Site) {
+    say("segments of 1.27 MB (wrk, 1 thread), ours beside nginx:");
+    for connections in [16, 256] {
+        let (mut speed, mut cost) = (Medians::default(), Medians::default());
+        for _ in 0..ROUNDS {
+            for (name, url, pids) in [
+                ("ours", site.ours(), site.our_pids()),
+                ("nginx", site.nginx(), site.nginx_pids()),
+            ] {
+                let before = cpu_time(&pids);
+                let load = Load::cycle(&url, "/segments/test/source/2026-01-02T00/", SEGMENTS);
+                let done = wrk(&load, connections, TURN).await;
+                let cpu = cpu_time(&pids) - before;
+                assert_eq!(done.errors, 0, "{name}");
+                speed.add(name, done.bytes / done.seconds / 1e9);
+                cost.add(name, cpu / (done.bytes / 1e9));
+            }
+        }
+        let (ours, nginx) = (speed.of("ours"), speed.of("nginx"));
+        let (our_cost, nginx_cost) = (cost.of("ours"), cost.of("nginx"));
+        say(&format!(
+            "  {connections:>3} connections: {ours:.2} GB/s, nginx {nginx:.2} GB/s: {:.2} of it; \
+             CPU {our_cost:.3} s a GB, nginx {nginx_cost:.3} s",
+            ours / nginx
+        ));
+    }
+}
+
+/// How long a listing takes, alone and while others download.
+async fn listing(site: &Site) {
+    let listing = Load::one(&site.ours(), "/files/test/source/2026-01-02T02");
+    let idle = wrk(&listing, 1, TURN).await;
+    // Cuts are still to come (issue 6): four clients that download as fast as they can take
+    // their place.
+    let url = site.ours();
+    let others = Load::cycle(&url, "/segments/test/source/2026-01-02T00/", SEGMENTS);
+    let long_turn = TURN + Duration::from_secs(2);
+    let (_, busy) = tokio::join!(wrk(&others, 4, long_turn), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        wrk(&listing, 1, TURN).await
+    });
+    say("a listing of an hour (1,800 names), milliseconds:");
+    for (what, done) in [("alone", &idle), ("beside four downloads", &busy)] {
+        say(&format!(
+            "  {what:<24} median {:.2}, 99th percentile {:.2}",
+            done.median_ms, done.p99_ms
+        ));
+    }
+}
