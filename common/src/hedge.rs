@@ -56,7 +56,14 @@ impl Progress {
     /// Something has come: the attempt does not stand still.
     pub fn note(&self) {
         let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.latest.store(now, Ordering::Relaxed);
+        // At least 1: 0 is nothing yet.
+        self.latest.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// True iff anything has come.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        self.latest.load(Ordering::Relaxed) > 0
     }
 
     /// Ends when the attempt has stood still for `still`, or has gone on for `whole`.

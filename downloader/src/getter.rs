@@ -15,7 +15,7 @@ use common::store::{Committed, Store, StoreError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use reqwest::StatusCode;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::AttemptError;
@@ -40,6 +40,10 @@ pub enum Outcome {
     Lost(Loss),
     /// It did not come this time.
     Failed(String),
+    /// Something that it needs is not there, or not there yet.
+    Missing(StatusCode),
+    /// We could not store it: not the origin's fault.
+    NotStored,
     /// The process is stopping.
     Stopped,
 }
@@ -183,46 +187,82 @@ impl Getter {
         match self.hedged(job, stops).await {
             Ok(committed) => Outcome::Recorded(committed.segment.kind()),
             Err(AttemptError::Gone(status)) => Outcome::Lost(Loss::Gone(status)),
+            Err(AttemptError::Missing(status)) => Outcome::Missing(status),
             Err(
                 AttemptError::Http(error @ HttpError::TooLarge { .. })
                 | AttemptError::Shared(SharedError::Http(error @ HttpError::TooLarge { .. })),
             ) => Outcome::Lost(Loss::TooLarge(error.to_string())),
             Err(AttemptError::Stopped) => Outcome::Stopped,
-            Err(error) => {
-                if let AttemptError::Store(error) = &error {
-                    self.complain(error);
-                }
-                Outcome::Failed(error.to_string())
+            Err(AttemptError::Store(error)) => {
+                self.complain(&error);
+                Outcome::NotStored
             }
+            Err(error) => Outcome::Failed(error.to_string()),
         }
     }
 
     /// Attempts side by side: another one starts when the newest stands still or is late with
-    /// its end; the first to finish wins, and the others leave nothing. At a stop all of them end
-    /// in their own way, so that what each has is kept.
+    /// its end; the first to finish wins, and the others leave nothing. A try without a byte of
+    /// the body ends with the hard timeout of the head, every other with that of the body: others
+    /// wait for its place. At an end like this or a stop all attempts end in their own way, so
+    /// that what each has is kept.
     async fn hedged(&self, job: &Job, stops: &Stops) -> Result<Committed, AttemptError> {
+        let begun = Instant::now();
+        let tried = Stops {
+            shutdown: stops.shutdown.clone(),
+            cut: stops.cut.child_token(),
+        };
+        let head_end = begun + self.timing.head_hard;
+        let body_end = begun + self.timing.body_hard;
         let mut attempts = FuturesUnordered::new();
-        let mut number = 0;
+        let mut heads: Vec<Progress> = Vec::new();
+        let mut failure = None;
         loop {
             let progress = Progress::default();
-            attempts.push(self.attempt(job, stops, number, progress.clone()));
-            number += 1;
+            let number = heads.len();
+            attempts.push(self.attempt(job, &tried, number, progress.clone()));
+            heads.push(progress.clone());
             let late = progress.is_late(self.timing.head_soft, self.timing.body_soft);
             tokio::pin!(late);
             let mut is_late = false;
             while !is_late {
                 let another = attempts.len() < self.timing.head_hedge().most
-                    && !stops.shutdown.is_cancelled();
+                    && !tried.cut.is_cancelled()
+                    && !stops.shutdown.is_cancelled()
+                    && Instant::now() < head_end;
+                let nothing = !heads.iter().any(Progress::has_any);
                 tokio::select! {
                     biased;
                     Some(outcome) = attempts.next() => match outcome {
                         Ok(committed) => return Ok(committed),
-                        Err(error) if attempts.is_empty() => return Err(error),
-                        Err(_) => {}
+                        Err(error) => {
+                            // That it was cut says less than why others failed before.
+                            if !matches!(error, AttemptError::Stopped) || failure.is_none() {
+                                failure = Some(error);
+                            }
+                            if attempts.is_empty() && let Some(failure) = failure.take() {
+                                return Err(self.why(failure, job, stops));
+                            }
+                        }
                     },
                     () = &mut late, if another => is_late = true,
+                    () = sleep_until(head_end), if nothing && !tried.cut.is_cancelled() => {
+                        tried.cut.cancel();
+                    }
+                    () = sleep_until(body_end), if !tried.cut.is_cancelled() => tried.cut.cancel(),
                 }
             }
+        }
+    }
+
+    /// Why a try failed: if it was cut without a stop, its time was over.
+    fn why(&self, failure: AttemptError, job: &Job, stops: &Stops) -> AttemptError {
+        if stops.cut.is_cancelled() {
+            AttemptError::Stopped
+        } else if matches!(failure, AttemptError::Stopped) {
+            self.timed_out("end", job, self.timing.body_hard)
+        } else {
+            failure
         }
     }
 

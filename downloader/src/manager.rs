@@ -222,8 +222,11 @@ impl Run {
         let timing = &self.manager.timing;
         let news = self.tended.values().filter_map(|t| t.rendition.last_news());
         let lately = news.max().is_some_and(|at| at.elapsed() < timing.lately);
+        // Where an older worker still works, a failing successor is no reason to hurry.
+        let urgent = self.tended.values().any(|tended| tended.live.len() < 2);
         let longest = match (lately, self.manager.important) {
-            (true, _) => timing.find_lately,
+            (true, _) if urgent => timing.find_lately,
+            (true, _) => timing.find_important,
             (false, true) => timing.find_important,
             (false, false) => timing.find,
         };

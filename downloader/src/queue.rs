@@ -2,6 +2,7 @@
 //! failed and wait for their next try. New ones are not held up by those that fail.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -19,8 +20,10 @@ pub(crate) struct Queued {
     pub(crate) claim: Claim,
     /// Playlists that are to be kept beside it.
     pub(crate) playlists: Vec<(DateTime<Utc>, Bytes)>,
-    /// It is lost if it is not there by then; set at the first try.
-    pub(crate) give_up: Option<Instant>,
+    /// When it was tried first.
+    pub(crate) tried: Option<Instant>,
+    /// Held while a getter tries it again: counts those.
+    pub(crate) again: Option<Arc<()>>,
 }
 
 /// All of them.
@@ -57,12 +60,13 @@ impl<T> Queue<T> {
         self.waiting.insert((due, self.count), item);
     }
 
-    /// The next that can be tried at `now`.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<T> {
-        let due = self
-            .waiting
-            .first_key_value()
-            .is_some_and(|((due, _), _)| *due <= now);
+    /// The next that can be tried at `now`; one that has failed before only if `again`.
+    pub(crate) fn pop(&mut self, now: Instant, again: bool) -> Option<T> {
+        let due = again
+            && self
+                .waiting
+                .first_key_value()
+                .is_some_and(|((due, _), _)| *due <= now);
         let fresh = !self.fresh.is_empty();
         self.fresh_was_last = match (fresh, due) {
             (false, false) => return None,
@@ -107,12 +111,13 @@ mod tests {
         for fresh in [1, 2, 3, 4] {
             queue.push(fresh);
         }
-        let mut taken: Vec<u64> = (0..5).filter_map(|_| queue.pop(at(1))).collect();
+        let mut taken: Vec<u64> = (0..5).filter_map(|_| queue.pop(at(1), true)).collect();
         assert_eq!(queue.next_due(), Some(at(2)));
-        taken.extend((0..3).filter_map(|_| queue.pop(at(1))));
+        taken.extend((0..3).filter_map(|_| queue.pop(at(1), true)));
         assert_eq!(taken, [1, 30, 2, 31, 3, 4]);
         assert!(!queue.is_empty());
-        assert_eq!(queue.pop(at(2)), Some(32));
+        assert_eq!(queue.pop(at(2), false), None);
+        assert_eq!(queue.pop(at(2), true), Some(32));
         assert!(queue.is_empty());
     }
 }

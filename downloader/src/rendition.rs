@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::getter::Getter;
 use crate::playlist::ByteRange;
-use crate::timeline::{Newest, Wanted};
+use crate::timeline::{Newest, Timeline, Wanted};
 use crate::timing::Timing;
 
 /// A segment may be fetched from so many places at once: the old connection's and the new one's.
@@ -45,6 +45,8 @@ pub struct Rendition {
     pub playlist_debug: usize,
     seen: Mutex<Seen>,
     hands: Mutex<Hands>,
+    /// What the lists so far have shown, for the next worker.
+    memory: Mutex<Option<Timeline>>,
 }
 
 /// What the newest playlists showed.
@@ -56,6 +58,8 @@ struct Seen {
     newest_start: Option<DateTime<Utc>>,
     /// How often in a row a playlist was found to stand still.
     stalls: u32,
+    /// When a jump of dates last asked for a successor.
+    skew_asked: Option<Instant>,
     /// True iff the end of the stream was told, and nothing new has come since.
     end_told: bool,
 }
@@ -74,6 +78,30 @@ struct Hands {
     lost: HashSet<u64>,
     /// The same, oldest first.
     losses: VecDeque<u64>,
+}
+
+/// What one playlist showed.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    /// How much time it lists.
+    pub(crate) window: Duration,
+    /// What is new in it.
+    pub(crate) wanted: &'a [Wanted],
+    /// The newest segment.
+    pub(crate) newest: Option<Newest>,
+    /// True iff it is its worker's first.
+    pub(crate) first: bool,
+    /// True iff its worker works.
+    pub(crate) works: bool,
+}
+
+/// Why a segment is not to be taken in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Somebody has it from there, or it is in as many hands as it may be: ask again later.
+    Held,
+    /// It was lost there before.
+    Lost,
 }
 
 /// A segment that is in somebody's hands; dropping it lets go.
@@ -112,7 +140,32 @@ impl Rendition {
             playlist_debug,
             seen: Mutex::default(),
             hands: Mutex::default(),
+            memory: Mutex::default(),
         }
+    }
+
+    /// A timeline for a new worker, which goes on where the one before it was.
+    pub(crate) fn timeline(&self) -> Timeline {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.clone().unwrap_or_default().for_successor()
+    }
+
+    /// Keeps what the lists have shown; `None` forgets it, so that the next worker takes
+    /// everything that is listed for new.
+    pub(crate) fn remember(&self, timeline: Option<Timeline>) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+    }
+
+    /// True iff a jump of dates may ask for a successor: now and then, not at every jump.
+    pub(crate) fn may_ask_for_skew(&self) -> bool {
+        let pause = self.timing.lately;
+        self.seen(|seen| {
+            let may = seen.skew_asked.is_none_or(|at| at.elapsed() >= pause);
+            if may {
+                seen.skew_asked = Some(Instant::now());
+            }
+            may
+        })
     }
 
     /// How much time the newest playlist listed; `None`: there was none.
@@ -149,38 +202,42 @@ impl Rendition {
         self.seen(|seen| !std::mem::replace(&mut seen.end_told, true))
     }
 
-    /// Notes what a playlist showed. What an earlier worker has seen already is no news.
-    pub(crate) fn note(&self, window: Duration, wanted: &[Wanted], newest: Option<Newest>) {
-        let latest = wanted.iter().map(|wanted| wanted.start).max();
+    /// Notes what a playlist showed. What a successor's first list has under other URLs is no
+    /// news, unless it is later than all that was seen. A worker that works has the last word on
+    /// what is newest: dates may have been wrong.
+    pub(crate) fn note(&self, shown: &Shown<'_>) {
+        let latest = shown.wanted.iter().map(|wanted| wanted.start).max();
         self.seen(|seen| {
-            seen.window = (!window.is_zero()).then_some(window);
-            if latest.is_some() && latest > seen.newest_start {
-                seen.newest_start = latest;
+            seen.window = (!shown.window.is_zero()).then_some(shown.window);
+            if latest.is_some() && (latest > seen.newest_start || !shown.first) {
                 seen.news = Some(Instant::now());
                 seen.stalls = 0;
                 seen.end_told = false;
             }
-            if newest.is_some_and(|new| seen.newest.is_none_or(|old| old.end < new.end)) {
-                seen.newest = newest;
+            if latest.is_some() && (latest > seen.newest_start || shown.works) {
+                seen.newest_start = latest;
+            }
+            let later = |new: Newest| seen.newest.is_none_or(|old| old.end < new.end);
+            if shown.newest.is_some_and(|new| shown.works || later(new)) {
+                seen.newest = shown.newest;
             }
         });
     }
 
-    /// Takes a segment in hand; `None` if somebody has it from there already, if it is in as many
-    /// hands as it may be, or if it was lost there before.
-    pub(crate) fn claim(self: &Arc<Rendition>, wanted: &Wanted) -> Option<Claim> {
+    /// Takes a segment in hand.
+    pub(crate) fn claim(self: &Arc<Rendition>, wanted: &Wanted) -> Result<Claim, Refused> {
         let which = (wanted.start, wanted.duration);
         let place = (wanted.url.clone(), wanted.range);
         let mut hands = self.hands();
         if hands.lost.contains(&hash(&(which, &place))) {
-            return None;
+            return Err(Refused::Lost);
         }
         let held = hands.held.entry(which).or_default();
         if held.contains(&place) || held.len() >= MOST_PLACES {
-            return None;
+            return Err(Refused::Held);
         }
         held.push(place.clone());
-        Some(Claim {
+        Ok(Claim {
             rendition: Arc::clone(self),
             which,
             place,
@@ -261,15 +318,15 @@ mod tests {
             wanted("http://c/1"),
         );
         let of_old = rendition.claim(&old).unwrap();
-        assert!(rendition.claim(&old).is_none(), "in hand");
+        assert_eq!(rendition.claim(&old).err(), Some(Refused::Held));
         let of_new = rendition.claim(&new).unwrap();
-        assert!(rendition.claim(&third).is_none(), "in two hands");
+        assert_eq!(rendition.claim(&third).err(), Some(Refused::Held));
         drop(of_new);
-        assert!(rendition.claim(&third).is_some());
+        assert!(rendition.claim(&third).is_ok());
         of_old.lost();
         drop(of_old);
-        assert!(rendition.claim(&old).is_none(), "lost there");
-        assert!(rendition.claim(&new).is_some());
+        assert_eq!(rendition.claim(&old).err(), Some(Refused::Lost));
+        assert!(rendition.claim(&new).is_ok());
         assert!(rendition.hands().held.is_empty());
     }
 }

@@ -27,6 +27,10 @@ const SAME: TimeDelta = TimeDelta::milliseconds(500);
 /// the others are sums of durations, which some origins round to whole seconds.
 const SAME_PART: f64 = 0.05;
 
+/// A date that is earlier than expected by less than this, but by more than half a segment, is
+/// one that was cut to the whole second.
+const ROUNDED: TimeDelta = TimeDelta::milliseconds(1000);
+
 /// A segment that was in none of so many lists is forgotten. Longer than any content network
 /// serves an old list for, at a poll a second.
 const FORGOTTEN_AFTER: u64 = 120;
@@ -116,12 +120,12 @@ pub struct Newest {
 }
 
 /// What the lists of one media playlist have shown so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Timeline {
     known: HashMap<Key, Known>,
     newest: Option<Newest>,
-    /// What the worker before this one saw last.
-    before: Option<Newest>,
+    /// True until a worker has taken its first list.
+    fresh: bool,
     /// The sequence number at which the latest list began.
     first_sequence: u64,
     /// When the latest list came.
@@ -142,13 +146,11 @@ struct Dated<'a> {
 }
 
 impl Timeline {
-    /// The timeline of a worker that goes on where another one was.
+    /// The timeline of a worker that goes on where this one's was.
     #[must_use]
-    pub fn after(before: Option<Newest>) -> Timeline {
-        Timeline {
-            before,
-            ..Timeline::default()
-        }
+    pub fn for_successor(mut self) -> Timeline {
+        self.fresh = true;
+        self
     }
 
     /// The newest segment of all lists so far.
@@ -187,20 +189,20 @@ impl Timeline {
                     None => news.restarted = true,
                 }
             }
-            Some(_) => {}
-            None => news.missed = self.missed_before(&dated),
+            _ => {}
         }
         let starts = self.starts(&dated, &news);
         news.by_our_clock = !self.dated;
         // A jump in the first list says nothing about this connection: it may be long past, and
         // every successor would meet it again.
-        if self.newest.is_some() {
+        if self.newest.is_some() && !self.fresh {
             news.skew = skew(&list.segments, &dated.known, &starts);
         }
         if news.restarted {
             self.newest = None;
         }
         self.take(&dated, &starts, &mut news);
+        self.fresh = false;
         self.first_sequence = first.sequence;
         self.latest = Some(now);
         let forgotten = self.lists.saturating_sub(FORGOTTEN_AFTER);
@@ -253,9 +255,14 @@ impl Timeline {
         let same = SAME.max(TimeDelta::from_std(part).unwrap_or(SAME));
         let known_start = |(n, listed): (usize, &Listed)| {
             let known = self.known.get(&key(listed, false))?;
+            let same_sequence = listed.sequence == known.sequence;
             let is_same = match implied {
-                Some(implied) => (implied[n] - known.start).abs() <= same,
-                None => listed.sequence == known.sequence,
+                Some(implied) => {
+                    let half = TimeDelta::microseconds(listed.duration.micros() / 2);
+                    let most = if same_sequence { same } else { SAME.min(half) };
+                    (implied[n] - known.start).abs() <= most
+                }
+                None => same_sequence,
             };
             is_same.then_some(known.start)
         };
@@ -285,21 +292,6 @@ impl Timeline {
                 (claimed <= possible).then_some(missed)
             }
         }
-    }
-
-    /// How many segments left the list between the worker before this one and its first list:
-    /// only where sequence numbers and dates agree on it.
-    fn missed_before(&self, dated: &Dated<'_>) -> u64 {
-        let Some((before, implied)) = self.before.zip(dated.implied.as_ref()) else {
-            return 0;
-        };
-        let missed = dated.list.segments[0]
-            .sequence
-            .saturating_sub(before.sequence.saturating_add(1));
-        let gap = seconds(implied[0] - before.end);
-        let claimed = missed as f64 * dated.mean();
-        let agree = gap >= claimed / 2.0 && gap <= claimed * 2.0;
-        if agree { missed } else { 0 }
     }
 
     /// Notes that a segment was listed; whether the same was noted before.
@@ -390,10 +382,17 @@ fn implied(segments: &[Listed]) -> Option<Vec<DateTime<Utc>>> {
         .map(|listed| listed.duration);
     let mut next = before.fold(segments[anchor].date?, earlier);
     let mut starts = Vec::with_capacity(segments.len());
+    let mut previous: Option<&Listed> = None;
     for listed in segments {
-        let start = listed.date.unwrap_or(next);
+        // Dates to the whole second give several short segments the same one.
+        let rounded = previous.zip(listed.date).is_some_and(|(previous, date)| {
+            let half = TimeDelta::microseconds(previous.duration.micros() / 2);
+            !listed.discontinuity && date <= next && next - date > half && next - date < ROUNDED
+        });
+        let start = listed.date.filter(|_| !rounded).unwrap_or(next);
         next = after(start, listed.duration);
         starts.push(start);
+        previous = Some(listed);
     }
     Some(starts)
 }

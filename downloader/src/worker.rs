@@ -1,6 +1,7 @@
 //! Records one rendition from one media playlist (SPEC §5): polls it, and has a getter fetch
 //! whatever is new. One loop is the only one that starts getters.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use crate::getter::{Job, Loss, Outcome, Stops};
 use crate::metrics::{METRICS, labels};
 use crate::playlist::{MediaPlaylist, Playlist, Problems};
 use crate::queue::{Queue, Queued};
-use crate::rendition::Rendition;
+use crate::rendition::{Refused, Rendition, Shown};
 use crate::shared::SharedParts;
-use crate::timeline::{Newest, News, Timeline};
+use crate::timeline::{News, Newest, Timeline, Wanted};
 
 /// What a worker tells its manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,9 @@ pub struct Worker {
 /// A list, and as it came.
 type Polled = Result<(MediaPlaylist, Bytes), FetchError>;
 
+/// So many segments that others have in hand are remembered, the newest.
+const MOST_REFUSED: usize = 1000;
+
 /// A list whose end is so many target durations behind what was seen elsewhere is an old one.
 const STALE_TARGETS: u32 = 3;
 
@@ -81,6 +85,10 @@ struct Run {
     worker: Worker,
     timeline: Timeline,
     queue: Queue,
+    /// What others have in hand: asked for again, in case they let go without having got it.
+    refused: VecDeque<(Wanted, bool, Instant)>,
+    /// Cloned for each getter that tries again.
+    again: Arc<()>,
     getters: JoinSet<(Queued, Outcome)>,
     /// What the segments from here to the next discontinuity share.
     shared: Arc<SharedParts>,
@@ -124,9 +132,11 @@ impl Worker {
             .with_label_values(&labels)
             .set(generation);
         let run = Run {
-            timeline: Timeline::after(self.rendition.newest()),
+            timeline: self.rendition.timeline(),
             worker: self,
             queue: Queue::default(),
+            refused: VecDeque::new(),
+            again: Arc::default(),
             getters: JoinSet::new(),
             shared: Arc::default(),
             stops,
@@ -158,7 +168,10 @@ impl Run {
             if !self.polling && self.getters.is_empty() && self.queue.is_empty() {
                 return;
             }
-            let due = self.queue.next_due().filter(|_| self.has_room());
+            let due = self
+                .queue
+                .next_due()
+                .filter(|_| self.has_room() && self.may_try_again());
             tokio::select! {
                 biased;
                 () = shutdown.cancelled(), if cut_at.is_none() => {
@@ -221,7 +234,7 @@ impl Run {
         if std::mem::take(&mut self.failing) {
             tracing::info!(%channel, %quality, "the media playlist answers again");
         }
-        self.worked = true;
+        let first = !std::mem::replace(&mut self.worked, true);
         self.target_duration = list.target_duration;
         // Counted from when the poll began (RFC 8216 §6.3.4).
         self.next_poll = self.poll_began + timing.poll_interval(list.target_duration);
@@ -235,7 +248,14 @@ impl Run {
         let news = self.timeline.update(list, now);
         let newest = self.timeline.newest();
         let before = rendition.newest();
-        rendition.note(list.total(), &news.wanted, newest);
+        rendition.note(&Shown {
+            window: list.total(),
+            wanted: &news.wanted,
+            newest,
+            first,
+            works: self.works,
+        });
+        rendition.remember(Some(self.timeline.clone()));
         self.tell(&news);
         if let Some(newest) = newest {
             let behind = (now - newest.end).num_milliseconds() as f64 / 1000.0;
@@ -268,16 +288,40 @@ impl Run {
             if wanted.discontinuity || news.restarted {
                 self.shared = Arc::default();
             }
-            let Some(claim) = self.worker.rendition.claim(&wanted) else {
-                continue;
-            };
             let doubtful = self.doubtful_from.is_some_and(|from| wanted.start >= from);
-            self.queue.push(Queued {
+            self.take_in_hand(wanted, doubtful, playlists.clone(), Instant::now());
+        }
+        // In case others have let go of what they did not get.
+        for (wanted, doubtful, since) in std::mem::take(&mut self.refused) {
+            if since.elapsed() < self.worker.rendition.timing.segment_give_up {
+                self.take_in_hand(wanted, doubtful, Vec::new(), since);
+            }
+        }
+    }
+
+    /// Queues a segment, unless others have it in hand or it was lost before.
+    fn take_in_hand(
+        &mut self,
+        wanted: Wanted,
+        doubtful: bool,
+        playlists: Vec<(DateTime<Utc>, Bytes)>,
+        since: Instant,
+    ) {
+        match self.worker.rendition.claim(&wanted) {
+            Ok(claim) => self.queue.push(Queued {
                 job: Job::new(wanted, doubtful, Arc::clone(&self.shared)),
                 claim,
-                playlists: playlists.clone(),
-                give_up: None,
-            });
+                playlists,
+                tried: None,
+                again: None,
+            }),
+            Err(Refused::Lost) => {}
+            Err(Refused::Held) => {
+                if self.refused.len() == MOST_REFUSED {
+                    self.refused.pop_front();
+                }
+                self.refused.push_back((wanted, doubtful, since));
+            }
         }
     }
 
@@ -344,6 +388,8 @@ impl Run {
             tracing::warn!(%channel, %quality, ms, "a date jumped");
             if self.worker.distrusts_skew {
                 self.doubtful_from.get_or_insert(skew.start);
+            }
+            if self.worker.distrusts_skew && rendition.may_ask_for_skew() {
                 self.report(Event::WantsSuccessor);
             }
         }
@@ -393,11 +439,11 @@ impl Run {
     fn start_getters(&mut self) {
         let now = Instant::now();
         while self.has_room()
-            && let Some(mut queued) = self.queue.pop(now)
+            && let Some(mut queued) = self.queue.pop(now, self.may_try_again())
         {
             let rendition = Arc::clone(&self.worker.rendition);
-            let give_up = now + rendition.timing.segment_give_up;
-            queued.give_up.get_or_insert(give_up);
+            queued.again = queued.tried.map(|_| Arc::clone(&self.again));
+            queued.tried.get_or_insert(now);
             let playlists = std::mem::take(&mut queued.playlists);
             let stops = self.stops.clone();
             self.getters.spawn(async move {
@@ -410,24 +456,41 @@ impl Run {
     }
 
     /// A try has ended: what failed is tried again, until it is hopelessly late.
-    fn got(&mut self, queued: Queued, outcome: Outcome) {
-        match outcome {
-            Outcome::Recorded(_) | Outcome::Known | Outcome::Stopped => {}
-            Outcome::Lost(_) => queued.claim.lost(),
-            Outcome::Failed(_) if self.stops.shutdown.is_cancelled() => {}
-            Outcome::Failed(error) => {
-                let rendition = &self.worker.rendition;
-                let due = Instant::now() + jitter(rendition.timing.segment_retry);
-                if queued.give_up.is_some_and(|give_up| due >= give_up) {
-                    rendition
-                        .getter
-                        .lose(&queued.job.wanted, &Loss::Late(error));
-                    queued.claim.lost();
-                } else {
-                    self.queue.push_back_until(due, queued);
-                }
+    fn got(&mut self, mut queued: Queued, outcome: Outcome) {
+        queued.again = None;
+        let rendition = Arc::clone(&self.worker.rendition);
+        let timing = &rendition.timing;
+        let (loss, patience) = match outcome {
+            Outcome::Recorded(_) | Outcome::Known | Outcome::Stopped => return,
+            _ if self.stops.shutdown.is_cancelled() => return,
+            Outcome::Lost(_) => {
+                queued.claim.lost();
+                return;
             }
+            Outcome::NotStored => {
+                // The time for which our disk was full is not the origin's.
+                queued.tried = None;
+                self.queue
+                    .push_back_until(Instant::now() + jitter(timing.segment_retry), queued);
+                return;
+            }
+            Outcome::Missing(status) => (Loss::Gone(status), timing.lately),
+            Outcome::Failed(error) => (Loss::Late(error), timing.segment_give_up),
+        };
+        let due = Instant::now() + jitter(timing.segment_retry);
+        if queued.tried.is_some_and(|tried| due >= tried + patience) {
+            rendition.getter.lose(&queued.job.wanted, &loss);
+            queued.claim.lost();
+        } else {
+            self.queue.push_back_until(due, queued);
         }
+    }
+
+    /// True iff another getter may try what has failed before: half of them at most do, so that
+    /// what is new always has a place.
+    fn may_try_again(&self) -> bool {
+        let running = Arc::strong_count(&self.again) - 1;
+        running < (self.worker.max_getters / 2).max(1)
     }
 
     fn report(&self, event: Event) {
@@ -452,6 +515,10 @@ async fn poll_of(poll: &mut Option<Poll>) -> Polled {
 impl Drop for Run {
     /// However it ends: without this, nobody would follow a worker that crashed.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Its queue is lost: whoever follows takes everything that is listed for new.
+            self.worker.rendition.remember(None);
+        }
         self.end();
     }
 }

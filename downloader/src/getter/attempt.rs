@@ -23,6 +23,9 @@ pub(super) enum AttemptError {
     /// The origin does not have it any more, or does not give it to us.
     #[error("the origin answered {0}")]
     Gone(StatusCode),
+    /// Something that it needs is not there, or not there yet.
+    #[error("what it needs was answered {0}")]
+    Missing(StatusCode),
     /// Anything else about the origin.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -141,8 +144,11 @@ impl Getter {
                 Ok(committed)
             }
             End::CutOff(error) => {
-                if received > job.kept.fetch_max(received, Ordering::Relaxed) {
+                // Behind a wrong padding there may be anything but video.
+                let is_video = !matches!(error, AttemptError::Decrypt { .. });
+                if is_video && received > job.kept.load(Ordering::Relaxed) {
                     self.count(&writer.commit(FinalType::Partial).await?);
+                    job.kept.fetch_max(received, Ordering::Relaxed);
                 }
                 Err(error)
             }
@@ -155,7 +161,12 @@ impl Getter {
         let wanted = &job.wanted;
         let (client, hedge) = (&self.client, self.timing.head_hedge());
         let init = match &wanted.init {
-            Some(init) => Some(job.shared.init(client, init, hedge).await.map_err(gone)?),
+            Some(init) => Some(
+                job.shared
+                    .init(client, init, hedge)
+                    .await
+                    .map_err(missing)?,
+            ),
             None => None,
         };
         let decryptor = match &wanted.encryption {
@@ -163,7 +174,7 @@ impl Getter {
                 // Without an IV it is the sequence number (RFC 8216 §5.2).
                 let iv = encryption.iv.unwrap_or(u128::from(wanted.sequence));
                 let decryptor = job.shared.decryptor(client, encryption, iv, hedge);
-                Some(decryptor.await.map_err(gone)?)
+                Some(decryptor.await.map_err(missing)?)
             }
             None => None,
         };
@@ -171,7 +182,12 @@ impl Getter {
         let opening = Part::open(&self.client, "segment", url, range, number > 0);
         let part = match timeout(self.timing.head_hard, opening).await {
             Ok(Ok(part)) => part,
-            Ok(Err(error)) => return Err(gone(error.into())),
+            Ok(Err(error)) => {
+                return Err(match refused(&error) {
+                    Some(status) => AttemptError::Gone(status),
+                    None => error.into(),
+                });
+            }
             Err(_) => return Err(self.timed_out("head", job, self.timing.head_hard)),
         };
         let mut writer = SegmentWriter::create(
@@ -194,23 +210,35 @@ impl Getter {
         })
     }
 
-    fn timed_out(&self, part: &'static str, job: &Job, time: std::time::Duration) -> AttemptError {
+    pub(super) fn timed_out(
+        &self,
+        part: &'static str,
+        job: &Job,
+        time: std::time::Duration,
+    ) -> AttemptError {
         let url = http::shown(&job.wanted.url);
         AttemptError::TimedOut { part, url, time }
     }
 }
 
-/// What the origin does not give us now, it will not give us later: the segment itself, or
-/// something that it needs.
-fn gone(error: SharedError) -> AttemptError {
-    let status = match &error {
-        SharedError::Http(error) => error.status(),
-        SharedError::Decrypt { .. } => None,
-    };
-    match status {
-        Some(status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)) => {
-            AttemptError::Gone(status)
-        }
-        _ => error.into(),
+/// A status that says that the origin does not have it, or not for us.
+fn refused(error: &HttpError) -> Option<StatusCode> {
+    let status = error.status()?;
+    let refused = [
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::GONE,
+    ];
+    refused.contains(&status).then_some(status)
+}
+
+/// What a segment needs may be published a moment after the list that names it.
+fn missing(error: SharedError) -> AttemptError {
+    match &error {
+        SharedError::Http(http) => match refused(http) {
+            Some(status) => AttemptError::Missing(status),
+            None => error.into(),
+        },
+        SharedError::Decrypt { .. } => error.into(),
     }
 }

@@ -176,24 +176,42 @@ fn numbers_that_jump_without_the_time_for_it_are_new_numbers() {
 }
 
 #[test]
-fn what_left_the_list_between_two_workers_is_counted() {
-    let before = Newest {
-        sequence: 3,
-        end: at(8.0),
+fn a_successor_goes_on_where_the_worker_before_it_was() {
+    // Without any date: nothing is dated again, and so nothing is recorded again.
+    let mut timeline = Timeline::default();
+    timeline.update(&list(0, "a b c"), at(10.0));
+    let mut timeline = timeline.for_successor();
+    let news = timeline.update(&list(1, "b c d"), at(40.0));
+    assert_eq!(shown(&news), "d@10");
+    // What left the list in between is counted.
+    let mut timeline = timeline.for_successor();
+    let news = timeline.update(&list(8, "i j"), at(60.0));
+    assert_eq!((shown(&news).as_str(), news.missed), ("i@20 j@22", 4));
+    // A jump of dates that its first list shows is long past.
+    let mut timeline = Timeline::default();
+    timeline.update(&list(0, "a@0 b@2"), at(5.0));
+    let mut timeline = timeline.for_successor();
+    let news = timeline.update(&list(100, "p@2 q@7"), at(9.0));
+    assert_eq!(news.skew, None);
+}
+
+#[test]
+fn short_segments_with_dates_to_the_whole_second_are_told_apart() {
+    let text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned()
+        + &(0..6)
+            .map(|n| {
+                let second = n / 2;
+                format!(
+                    "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:00:0{second}Z\n#EXTINF:0.5,\n{n}.ts\n"
+                )
+            })
+            .collect::<String>();
+    let base = "http://h/index.m3u8".parse().unwrap();
+    let Playlist::Media(media) = read(text.as_bytes(), &base).unwrap() else {
+        panic!("a master playlist");
     };
-    for (sequence, segments, missed) in [
-        (4, "e@8", 0),
-        (10, "k@20 l@22", 6),
-        // Other numbers, or a stream that was away, say nothing.
-        (900, "k@20 l@22", 0),
-        (0, "k@20 l@22", 0),
-        (5, "k@3000 l@3002", 0),
-        (10, "k l", 0),
-    ] {
-        let mut timeline = Timeline::after(Some(before));
-        let news = timeline.update(&list(sequence, segments), at(30.0));
-        assert_eq!(news.missed, missed, "{sequence}: {segments}");
-    }
+    let news = Timeline::default().update(&media, at(9.0));
+    assert_eq!(shown(&news), "0@0 1@0.5 2@1 3@1.5 4@2 5@2.5");
 }
 
 #[test]

@@ -275,6 +275,52 @@ async fn segments_that_fail_hold_no_others_up() {
 }
 
 #[tokio::test]
+async fn segments_that_hang_hold_no_others_up_and_are_lost_in_the_end() {
+    let mut scene = Scene::new(LiveOptions {
+        window: 110,
+        ..LiveOptions::default()
+    })
+    .await;
+    let hanging: Vec<String> = scene.push(80).into_iter().map(|s| s.path).collect();
+    let paths = hanging.clone();
+    let hangs = Matching::by(move |request| paths.contains(&request.path));
+    scene.origin.always(hangs, Fault::stall_head(Hold::Forever));
+    let mut all = scene.push(5);
+    // A fiftieth of all times: a head may take 1.2 s, and a segment is lost after 24 s.
+    let channel = format!("test:url:{}", scene.stream.url());
+    let fast = ["--time-scale", "0.02"];
+    let downloader = scene.node.start_downloader(&channel, &fast).await;
+    scene.expect(&all).await;
+    all.extend(scene.push(3));
+    scene.expect(&all).await;
+    tests::eventually(
+        Duration::from_secs(90),
+        "all that hang to be lost",
+        async || {
+            let late = [("reason", "late")];
+            let lost = downloader.metrics().await.sum("segments_lost_total", &late);
+            (lost == hanging.len() as f64)
+                .then_some(())
+                .ok_or(format!("{lost}"))
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_init_section_that_comes_late_loses_nothing() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let init = ts_bytes(1, 700);
+    scene.stream.set_init_at("URI=\"late.mp4\"", init.clone());
+    let all = scene.push(3);
+    let _downloader = scene.record().await;
+    let asked = |log: &Log| log.count("/live/late.mp4") >= 3;
+    scene.origin.wait_for(SOON, asked).await.unwrap();
+    scene.origin.put("/live/late.mp4", init, "video/mp4");
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
 async fn an_init_section_that_is_gone_loses_its_segments_and_holds_no_others_up() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     scene

@@ -223,6 +223,48 @@ async fn the_end_of_a_stream_is_the_end_of_the_work() {
     }
 }
 
+/// Lists without any date, whose workers relieve one another: nothing is recorded twice, be the
+/// list alive or not.
+#[tokio::test]
+async fn without_dates_a_successor_records_nothing_again() {
+    let mut scene = Scene::new(LiveOptions {
+        dates: Dates::Never,
+        ..LiveOptions::default()
+    })
+    .await;
+    scene.push(3);
+    let downloader = scene.record().await;
+    tests::eventually(SOON, "the first segments", async || {
+        let full = scene.full();
+        (full.len() >= 3).then_some(()).ok_or(format!("{full:?}"))
+    })
+    .await;
+    // It stands still until two others have taken over, and fails now and then.
+    tests::eventually(SOON, "three workers", async || {
+        let generation = downloader.metrics().await.sum("worker_generation", &[]);
+        (generation >= 3.0)
+            .then_some(())
+            .ok_or(format!("{generation}"))
+    })
+    .await;
+    assert_eq!(scene.full().len(), 3);
+    for n in 4..=9 {
+        scene
+            .origin
+            .next(1, scene.stream.path(), Fault::status(500));
+        scene.stream.push(3000 + n);
+        tests::eventually(SOON, &format!("{n} segments"), async || {
+            let full = scene.full();
+            (full.len() >= n).then_some(()).ok_or(format!("{full:?}"))
+        })
+        .await;
+    }
+    let polls = scene.origin.count(&scene.stream.path());
+    let more = |log: &Log| log.count("/live/playlist.m3u8") > polls + 10;
+    scene.origin.wait_for(SOON, more).await.unwrap();
+    assert_eq!(scene.full().len(), 9);
+}
+
 #[tokio::test]
 async fn a_playlist_that_stands_still_is_questioned() {
     let mut scene = Scene::new(LiveOptions::default()).await;

@@ -195,11 +195,17 @@ async fn a_day_in_one_list() {
         },
     )
     .await;
-    let lost = downloader
-        .metrics()
-        .await
-        .sum("segments_lost_total", &[("reason", "404")]);
-    assert_eq!(lost, (day - 1) as f64);
+    tests::eventually(SOON, "all others to be lost", async || {
+        let reason = [("reason", "404")];
+        let lost = downloader
+            .metrics()
+            .await
+            .sum("segments_lost_total", &reason);
+        (lost == (day - 1) as f64)
+            .then_some(())
+            .ok_or(format!("{lost}"))
+    })
+    .await;
     scene.push(1);
 }
 

@@ -274,9 +274,16 @@ async fn a_date_that_jumps_makes_what_follows_suspect_and_asks_for_a_successor()
     let all = scene.push(3);
     let downloader = record(&scene, &[]).await;
     scene.expect(&all).await;
+    // Another connection has the same under other URLs.
     let later = all.last().unwrap().start + TimeDelta::milliseconds(2500);
-    let jumped = NewSegment::new("2.000", ts_bytes(50, 5000)).starting(later);
-    let jumped = scene.stream.push_segment(jumped);
+    let jump = || NewSegment::new("2.000", ts_bytes(50, 5000)).starting(later);
+    let mut fresh = LiveStream::new(&scene.origin, "fresh", LiveOptions::default());
+    for segment in &all {
+        fresh.push_segment(NewSegment::new(&segment.duration, segment.content.clone()));
+    }
+    fresh.push_segment(jump());
+    lead_to(&scene, &fresh);
+    let jumped = scene.stream.push_segment(jump());
     let suspect = jumped.file().replace("-full-", "-suspect-");
     tests::eventually(
         SOON,
