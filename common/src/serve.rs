@@ -10,6 +10,7 @@ mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -133,6 +134,7 @@ pub async fn serve(
     let accept = async {
         let places = Arc::new(Semaphore::new(limits.connections));
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+        let open = Arc::new(AtomicUsize::new(0));
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -152,16 +154,16 @@ pub async fn serve(
                 }
                 continue;
             };
-            let connection = connection(stream, &router, &limits);
+            let files = FileSender::new(&open);
+            let connection = connection(stream, &router, &limits, files);
             let connection = graceful.watch(connection);
+            let counted = Counted::new(&open);
             tokio::spawn(async move {
-                CONNECTIONS.inc();
                 // A client that hangs up or sends nonsense is its own concern.
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                CONNECTIONS.dec();
-                drop(place);
+                drop((counted, place));
             });
         }
     };
@@ -175,14 +177,33 @@ pub async fn serve(
     }
 }
 
+/// An open connection, counted as long as this lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Counted {
+        open.fetch_add(1, Ordering::Relaxed);
+        CONNECTIONS.inc();
+        Counted(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        CONNECTIONS.dec();
+    }
+}
+
 /// Answers a client's requests, one after the other.
 fn connection(
     stream: TcpStream,
     router: &Router,
     limits: &Limits,
+    files: FileSender,
 ) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static {
-    let connection = Connection::new(stream, limits.stall_timeout);
-    let (router, files) = (router.clone(), connection.files());
+    let connection = Connection::new(stream, limits.stall_timeout, files.clone());
+    let router = router.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(files.clone());
         router.clone().oneshot(request.map(Body::new))

@@ -33,7 +33,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, stall_timeout: Duration) -> Connection {
+    pub(super) fn new(stream: TcpStream, stall_timeout: Duration, files: FileSender) -> Connection {
         let socket = SockRef::from(&stream);
         // Neither is needed for an answer to be right, and a client that has hung up already
         // fails them. Heads and small answers go out at once.
@@ -47,13 +47,8 @@ impl Connection {
             stall_timeout,
             stalled: None,
             is_stalled: false,
-            files: FileSender::default(),
+            files,
         }
-    }
-
-    /// Sends files over this connection.
-    pub(super) fn files(&self) -> FileSender {
-        self.files.clone()
     }
 
     /// Ends a wait for the client: with the outcome, or as soon as it has stalled too long.

@@ -2,9 +2,9 @@
 //! the one before, so that a slow client holds one buffer and no thread.
 //!
 //! What the kernel has in memory already is read at once, without a detour over a blocking
-//! thread; the rest on such a thread. With more clients than buffers fit into the processor's
-//! cache, it goes from the kernel's memory to the socket, where the connection can do that. (With
-//! few, a copy that stays in the cache is faster, and costs no more: see docs/PERFORMANCE.md.)
+//! thread; the rest on such a thread. With many connections, it goes from the kernel's memory to
+//! the socket, where the connection can do that: half the work. (With few, a copy that stays in
+//! the processor's cache is as cheap, and faster: docs/PERFORMANCE.md has the figures.)
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,6 +24,10 @@ use tokio::task::JoinHandle;
 use super::buffers::{Buffer, Buffers};
 use super::ranges::Span;
 use super::shared::SharedFile;
+
+/// With so many connections or fewer, buffers stay in the processor's cache from one use to the
+/// next.
+const FEW: usize = 32;
 
 /// From this length in bytes on, the kernel sends a file without a copy: for less, the copy
 /// costs no more than a call of the system.
@@ -114,7 +118,7 @@ impl HttpBody for FileBody {
             this.parts.push_front(Part::File(span));
             if let Some(sender) = &this.sender
                 && span.length() >= SEND_FROM
-                && !this.buffers.are_few_in_use()
+                && sender.connections() > FEW
                 && is_in_memory(this.file.file(), span)
             {
                 let length = span.length().min(SEND_AT_ONCE);

@@ -50,11 +50,6 @@ impl Buffers {
         }
     }
 
-    /// True iff a buffer taken now would probably be one that is still in the processor's cache.
-    pub(super) fn are_few_in_use(&self) -> bool {
-        self.large_out.load(Ordering::Relaxed) < MAX_KEPT
-    }
-
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Box<[u8]>>> {
         // A list of buffers has no half-made state.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
