@@ -24,7 +24,7 @@ use crate::playlist::{MediaPlaylist, Playlist, Problems};
 use crate::queue::{Queue, Queued};
 use crate::rendition::{Refused, Rendition, Shown};
 use crate::shared::SharedParts;
-use crate::timeline::{News, Newest, Timeline, Wanted};
+use crate::timeline::{Newest, News, Timeline, Wanted};
 
 /// What a worker tells its manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
