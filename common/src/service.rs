@@ -32,6 +32,11 @@ const METRICS_GRACE: Duration = Duration::from_secs(1);
 /// One line per event that an operator acts on.
 const DEFAULT_LOG: &str = "info";
 
+/// So many tasks run before the system is asked who else has something to do. A task that sends a
+/// piece of a segment takes a tenth of a millisecond, to ask takes a thousandth; after 61 of them,
+/// tokio's default, a small request has waited for long.
+const TASKS_BETWEEN_EVENTS: u32 = 1;
+
 /// The exit code for bad options, as `clap` and most programs have it.
 const USAGE: u8 = 2;
 
@@ -122,6 +127,7 @@ where
     }
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .event_interval(TASKS_BETWEEN_EVENTS)
         .enable_all()
         .build()
     {

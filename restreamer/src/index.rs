@@ -192,6 +192,16 @@ impl<T: OfHour> Index<T> {
         Some(known?.into_iter().flatten().collect())
     }
 
+    /// What is in an hour that was read before, if it does not have to be read again. Asks the
+    /// system when the directory changed, which it has in memory: it was asked before.
+    #[must_use]
+    pub fn known_hour(&self, rendition: &Arc<Rendition>, hour: Hour) -> Option<Arc<T>> {
+        let asked = Instant::now();
+        let key = (Arc::clone(rendition), hour);
+        self.held().existing_slot(&key)?;
+        self.look(&key, asked).ok()??
+    }
+
     /// What is known of an hour without reading it; `None` if it has to be read.
     fn look(&self, key: &Key, asked: Instant) -> Result<Option<Found<T>>, IndexError> {
         let Some(stamp) = self.stamp(key)? else {

@@ -51,6 +51,12 @@ impl Names {
         self.gzipped.get_or_init(|| gzip(&self.json))
     }
 
+    /// True iff somebody has asked for that.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.gzipped.get().is_some()
+    }
+
     fn bytes(&self) -> usize {
         self.json.len() + self.gzipped.get().map_or(0, Bytes::len)
     }

@@ -19,6 +19,10 @@ use super::files::FileSender;
 /// yet, and hide from us for minutes whether one reads at all.
 const UNSENT: u32 = 256 * 1024;
 
+/// After so many bytes, in a tenth of a millisecond, others have their turn: a client that takes
+/// all as fast as it comes would otherwise keep a thread for milliseconds.
+const TURN: usize = 256 * 1024;
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -30,6 +34,8 @@ pub(super) struct Connection {
     /// True iff `stalled` runs.
     is_stalled: bool,
     files: FileSender,
+    /// Bytes sent since others had their turn.
+    sent: usize,
 }
 
 impl Connection {
@@ -48,6 +54,7 @@ impl Connection {
             stalled: None,
             is_stalled: false,
             files,
+            sent: 0,
         }
     }
 
@@ -128,12 +135,11 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let sent = self.poll_write_first(context, &[IoSlice::new(buffer)]);
-        self.watch(context, sent)
+        self.poll_write_vectored(context, &[IoSlice::new(buffer)])
     }
 
     fn poll_write_vectored(
@@ -141,8 +147,17 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.sent >= TURN {
+            self.sent = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let sent = self.poll_write_first(context, buffers);
-        self.watch(context, sent)
+        let sent = self.watch(context, sent);
+        if let Poll::Ready(Ok(sent)) = sent {
+            self.sent += sent;
+        }
+        sent
     }
 
     /// The server must hand over what it got, not a copy: placeholders are known by their place.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use common::names::PathPart;
 use common::segment::Hour;
 
 use super::{blocking, json_names};
 use crate::App;
 use crate::error::ApiError;
 use crate::index::Rendition;
-use crate::listing::Names;
+use crate::listing::{Listing, Names};
 use crate::params::Params;
 use crate::paths::Parts;
 
@@ -23,32 +24,78 @@ pub(super) async fn list(
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let tombstones = Params::parse(query.as_deref()).flag("tombstones")?;
+    let parts: Vec<PathPart> = match <[PathPart; 3]>::try_from(parts) {
+        // The level that peers ask for again and again, and that has most to say.
+        Ok([channel, quality, hour]) => {
+            return of_hour(app, channel, quality, &hour, tombstones, request).await;
+        }
+        Err(parts) => parts,
+    };
     blocking(move || {
         let mut parts = parts.into_iter();
-        let names = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        let names = match (parts.next(), parts.next(), parts.next()) {
             (None, ..) => strings(&app.store.channels()?),
-            (Some(channel), None, ..) => strings(&app.store.qualities(&channel.into())?),
-            (Some(channel), Some(quality), None, _) => {
+            (Some(channel), None, _) => strings(&app.store.qualities(&channel.into())?),
+            (Some(channel), Some(quality), None) => {
                 strings(&app.store.hours(&channel.into(), &quality.into())?)
-            }
-            (Some(channel), Some(quality), Some(hour), None) => {
-                let (channel, quality) = (channel.into(), quality.into());
-                let rendition = Arc::new(Rendition { channel, quality });
-                // What is not an hour has no files, like an hour that does not exist.
-                if let Ok(hour) = hour.as_str().parse::<Hour>()
-                    && let Some(listing) = app.listings.hours(&rendition, &[hour])?.first()
-                {
-                    let answer = json_names(&request, listing.names(tombstones));
-                    app.listings.weigh(&rendition, hour, listing);
-                    return Ok(answer);
-                }
-                Vec::new()
             }
             _ => Vec::new(),
         };
         Ok(json_names(&request, &Names::new(&names)))
     })
     .await
+}
+
+/// An hour's files.
+async fn of_hour(
+    app: App,
+    channel: PathPart,
+    quality: PathPart,
+    hour: &PathPart,
+    tombstones: bool,
+    request: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (channel, quality) = (channel.into(), quality.into());
+    let rendition = Arc::new(Rendition { channel, quality });
+    let Ok(hour) = hour.as_str().parse::<Hour>() else {
+        // What is not an hour has no files, like an hour that does not exist.
+        return Ok(json_names(&request, &Names::new::<&str>(&[])));
+    };
+    let listed = Listed {
+        rendition,
+        hour,
+        tombstones,
+    };
+    if let Some(listing) = app.listings.known_hour(&listed.rendition, hour) {
+        return Ok(listed.answer(&app, &listing, &request));
+    }
+    blocking(move || {
+        let listings = app.listings.hours(&listed.rendition, &[hour])?;
+        Ok(match listings.first() {
+            Some(listing) => listed.answer(&app, listing, &request),
+            None => json_names(&request, &Names::new::<&str>(&[])),
+        })
+    })
+    .await
+}
+
+/// An hour that was asked for.
+struct Listed {
+    rendition: Arc<Rendition>,
+    hour: Hour,
+    tombstones: bool,
+}
+
+impl Listed {
+    fn answer(&self, app: &App, listing: &Listing, request: &HeaderMap) -> Response {
+        let names = listing.names(self.tombstones);
+        let was_compressed = names.is_compressed();
+        let answer = json_names(request, names);
+        if !was_compressed && names.is_compressed() {
+            app.listings.weigh(&self.rendition, self.hour, listing);
+        }
+        answer
+    }
 }
 
 fn strings<T: ToString>(items: &[T]) -> Vec<String> {
