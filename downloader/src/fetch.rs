@@ -12,6 +12,16 @@ use crate::playlist::{self, ByteRange, Playlist, PlaylistError};
 /// A day of 2 s segments with URLs as long as Twitch's is 35 MB.
 const MAX_PLAYLIST: u64 = 64 * 1024 * 1024;
 
+/// The status, if it says that the origin does not have it, or not for us (SPEC §5).
+pub(crate) fn refusal(status: Option<StatusCode>) -> Option<StatusCode> {
+    let refusals = [
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::GONE,
+    ];
+    status.filter(|status| refusals.contains(status))
+}
+
 /// Why there is no playlist.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {

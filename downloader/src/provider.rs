@@ -88,6 +88,20 @@ pub struct Found {
     pub there: Vec<String>,
 }
 
+/// The one quality of what has no others (SPEC §5).
+const SOURCE: &str = "source";
+
+/// Of the qualities wanted, [`SOURCE`], and those that a provider without others is missing.
+fn only_source(qualities: &[Quality]) -> Result<(Quality, Vec<Quality>), ProviderError> {
+    let (source, missing): (Vec<Quality>, Vec<Quality>) = qualities
+        .iter()
+        .cloned()
+        .partition(|quality| quality.as_str() == SOURCE);
+    let source = source.into_iter().next();
+    let source = source.ok_or_else(|| ProviderError::Qualities(vec![SOURCE.to_owned()]))?;
+    Ok((source, missing))
+}
+
 /// Finds media playlists.
 #[derive(Debug, Clone)]
 pub enum Provider {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::timing::jitter;
-use reqwest::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -409,10 +408,7 @@ impl Run {
             tracing::warn!(%channel, %quality, %error, "the media playlist fails");
         }
         self.failing = true;
-        let refused = matches!(
-            error.status(),
-            Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE)
-        );
+        let refused = fetch::refusal(error.status()).is_some();
         self.next_poll = Instant::now() + rendition.timing.poll_retry(self.target_duration);
         self.report(Event::WantsSuccessor);
         if refused || !self.worked {

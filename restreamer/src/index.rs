@@ -3,7 +3,7 @@
 //!
 //! No answer is ever older than its request. An hour is looked at (one `stat`) for each
 //! request; it is read again if its directory changed, or if the directory was so young when
-//! it was read that a later change could bear the same time (`stamp.rs`). One thread reads an
+//! it was read that a later change could bear the same time (`Stamp`). One thread reads an
 //! hour while all others that need it wait; each takes what another has read if that reading
 //! began after its own request came. (A network file system that caches attributes can be
 //! late by its cache's time; nothing here can know.)
@@ -12,7 +12,6 @@
 
 mod held;
 mod kinds;
-mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -25,11 +24,10 @@ use std::time::{Instant, SystemTime};
 use common::metrics;
 use common::names::{Channel, Quality};
 use common::segment::Hour;
-use common::store::{Store, StoreError};
+use common::store::{Stamp, Store, StoreError};
 use prometheus::{IntCounter, IntCounterVec};
 
 use self::held::Held;
-use self::stamp::Stamp;
 
 static HITS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let name = "restreamer_index_hits";

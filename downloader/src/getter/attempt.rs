@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Getter, Job, Stops};
 use crate::decrypt::{DecryptError, Decryptor};
-use crate::fetch::Part;
+use crate::fetch::{Part, refusal};
 use crate::shared::SharedError;
 
 /// A segment of 20 s at 100 Mbit/s has half of it.
@@ -183,7 +183,7 @@ impl Getter {
         let part = match timeout(self.timing.head_hard, opening).await {
             Ok(Ok(part)) => part,
             Ok(Err(error)) => {
-                return Err(match refused(&error) {
+                return Err(match refusal(error.status()) {
                     Some(status) => AttemptError::Gone(status),
                     None => error.into(),
                 });
@@ -221,21 +221,10 @@ impl Getter {
     }
 }
 
-/// A status that says that the origin does not have it, or not for us.
-fn refused(error: &HttpError) -> Option<StatusCode> {
-    let status = error.status()?;
-    let refused = [
-        StatusCode::FORBIDDEN,
-        StatusCode::NOT_FOUND,
-        StatusCode::GONE,
-    ];
-    refused.contains(&status).then_some(status)
-}
-
 /// What a segment needs may be published a moment after the list that names it.
 fn missing(error: SharedError) -> AttemptError {
     match &error {
-        SharedError::Http(http) => match refused(http) {
+        SharedError::Http(http) => match refusal(http.status()) {
             Some(status) => AttemptError::Missing(status),
             None => error.into(),
         },

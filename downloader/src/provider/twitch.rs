@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::url::with_audio;
-use super::{Found, ProviderError};
+use super::{Found, ProviderError, SOURCE};
 use crate::fetch::{self, FetchError};
 use crate::playlist::{MasterPlaylist, Playlist, Variant};
 
@@ -23,7 +23,6 @@ const PLAYER: &str = "https://player.twitch.tv";
 
 /// The source's name ends so; it is recorded as `source`.
 const SOURCE_MARK: &str = "(source)";
-const SOURCE: &str = "source";
 
 /// An answer with a token has some kilobytes.
 const MAX_ANSWER: u64 = 1024 * 1024;
@@ -238,12 +237,7 @@ fn choose(master: &MasterPlaylist, qualities: &[Quality]) -> Result<Found, Provi
             .iter()
             .filter(|variant| named(variant) == wanted);
         let variants: Vec<&Variant> = variants.collect();
-        let urls = variants.iter().map(|variant| variant.url.clone()).collect();
-        let audio = variants.iter().flat_map(|variant| &variant.audio);
-        let audio: Vec<(&str, &Url)> = audio.map(|a| (a.name.as_str(), &a.url)).collect();
-        found
-            .sources
-            .extend(with_audio(quality.clone(), urls, &audio));
+        found.sources.extend(with_audio(quality.clone(), &variants));
     }
     if found.sources.is_empty() {
         return Err(ProviderError::Qualities(there));

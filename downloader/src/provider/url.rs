@@ -8,12 +8,9 @@ use common::http::HttpClient;
 use common::names::Quality;
 use url::Url;
 
-use super::{Found, ProviderError, Source};
+use super::{Found, ProviderError, SOURCE, Source, only_source};
 use crate::fetch;
-use crate::playlist::{MasterPlaylist, Playlist, Variant};
-
-/// The one quality of such a channel (SPEC §5).
-const SOURCE: &str = "source";
+use crate::playlist::{AudioRendition, MasterPlaylist, Playlist, Variant};
 
 /// The longest name of sound that becomes part of a path, in characters.
 const MAX_AUDIO_NAME: usize = 60;
@@ -32,18 +29,15 @@ impl UrlProvider {
         qualities: &[Quality],
         hedge: Hedge,
     ) -> Result<Found, ProviderError> {
-        let (wanted, missing): (Vec<_>, Vec<_>) = qualities
-            .iter()
-            .partition(|quality| quality.as_str() == SOURCE);
-        let there = vec![SOURCE.to_owned()];
-        if wanted.is_empty() {
-            return Err(ProviderError::Qualities(there));
-        }
+        let (quality, missing) = only_source(qualities)?;
         let fetched = fetch::playlist(client, "find_playlist", &self.url, hedge).await?;
         let sources = match fetched.playlist {
             // The worker asks for it again: that costs one request and keeps redirects fresh.
-            Playlist::Media(_) => sources(vec![self.url.clone()], &[]),
-            Playlist::Master(master) => choose(&master),
+            Playlist::Media(_) => vec![Source {
+                quality,
+                urls: vec![self.url.clone()],
+            }],
+            Playlist::Master(master) => choose(&master, quality),
         };
         if sources.is_empty() {
             return Err(ProviderError::Answer {
@@ -53,58 +47,41 @@ impl UrlProvider {
         }
         Ok(Found {
             sources,
-            missing: missing.into_iter().cloned().collect(),
-            there,
+            missing,
+            there: vec![SOURCE.to_owned()],
         })
     }
 }
 
 /// The variant with the most bits a second and its equals, in the order of the list, with the
 /// sound that is in playlists of its own.
-fn choose(master: &MasterPlaylist) -> Vec<Source> {
-    let Some(most) = master
-        .variants
-        .iter()
-        .map(|variant| variant.bandwidth)
-        .max()
-    else {
+fn choose(master: &MasterPlaylist, quality: Quality) -> Vec<Source> {
+    let variants = master.variants.iter();
+    let Some(most) = variants.clone().map(|variant| variant.bandwidth).max() else {
         return Vec::new();
     };
-    let best = master
-        .variants
-        .iter()
-        .filter(|variant| variant.bandwidth == most);
-    let best: Vec<&Variant> = best.collect();
-    let urls = best.iter().map(|variant| variant.url.clone()).collect();
-    let audio = best.iter().flat_map(|variant| &variant.audio);
-    let audio: Vec<(&str, &Url)> = audio.map(|a| (a.name.as_str(), &a.url)).collect();
-    sources(urls, &audio)
+    let best: Vec<&Variant> = variants.filter(|v| v.bandwidth == most).collect();
+    with_audio(quality, &best)
 }
 
-/// The video, and sound of its own by name; sound of the same name again stands in for it.
-pub(super) fn sources(urls: Vec<Url>, audio: &[(&str, &Url)]) -> Vec<Source> {
-    let Ok(quality) = Quality::new(SOURCE) else {
-        return Vec::new();
-    };
-    with_audio(quality, urls, audio)
-}
-
-/// A quality with the sound that goes with it.
-pub(super) fn with_audio(quality: Quality, urls: Vec<Url>, audio: &[(&str, &Url)]) -> Vec<Source> {
+/// A quality that all of these variants have, with the sound that goes with them: sound of the
+/// same name again stands in for it.
+pub(super) fn with_audio(quality: Quality, variants: &[&Variant]) -> Vec<Source> {
+    let urls = variants.iter().map(|variant| variant.url.clone()).collect();
     let mut sources = vec![Source { quality, urls }];
     let mut seen = HashSet::new();
-    for (name, url) in audio {
+    for AudioRendition { name, url } in variants.iter().flat_map(|variant| &variant.audio) {
         let Some(quality) = audio_quality(sources[0].quality.as_str(), name) else {
             continue;
         };
-        if !seen.insert((*url).clone()) {
+        if !seen.insert(url) {
             continue;
         }
         match sources.iter_mut().find(|source| source.quality == quality) {
-            Some(source) => source.urls.push((*url).clone()),
+            Some(source) => source.urls.push(url.clone()),
             None => sources.push(Source {
                 quality,
-                urls: vec![(*url).clone()],
+                urls: vec![url.clone()],
             }),
         }
     }
@@ -137,7 +114,8 @@ mod tests {
             let urls = source.urls.iter().map(|url| url.path().to_owned());
             (source.quality.to_string(), urls.collect())
         };
-        choose(&master).iter().map(shown).collect()
+        let source = Quality::new(SOURCE).unwrap();
+        choose(&master, source).iter().map(shown).collect()
     }
 
     #[test]

@@ -10,8 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use url::Url;
 
-use super::url::sources;
-use super::{Found, ProviderError};
+use super::{Found, ProviderError, SOURCE, Source, only_source};
 
 /// `yt-dlp --dump-json` of a live video has some hundred kilobytes.
 const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
@@ -34,22 +33,19 @@ impl YoutubeProvider {
         qualities: &[Quality],
         limit: Duration,
     ) -> Result<Found, ProviderError> {
-        let there = vec!["source".to_owned()];
-        let (wanted, missing): (Vec<_>, Vec<_>) = qualities
-            .iter()
-            .partition(|quality| quality.as_str() == "source");
-        if wanted.is_empty() {
-            return Err(ProviderError::Qualities(there));
-        }
+        let (quality, missing) = only_source(qualities)?;
         let output = match tokio::time::timeout(limit, self.dump()).await {
             Ok(output) => output?,
             Err(_) => return Err(self.problem(format!("no answer in {limit:?}"))),
         };
         let url = read_url(&output).map_err(|problem| self.problem(problem))?;
         Ok(Found {
-            sources: sources(vec![url], &[]),
-            missing: missing.into_iter().cloned().collect(),
-            there,
+            sources: vec![Source {
+                quality,
+                urls: vec![url],
+            }],
+            missing,
+            there: vec![SOURCE.to_owned()],
         })
     }
 

@@ -1,7 +1,7 @@
 //! One worker relieves another: URLs that expire, streams that end and begin again.
 
 use tests::content::ts_bytes;
-use tests::origin::{Dates, Fault, LiveOptions, LiveStream, Log, MasterPlaylist};
+use tests::origin::{Dates, Fault, LiveOptions, LiveStream, Log, MasterPlaylist, Published};
 
 use super::{FAST, SOON, Scene};
 
@@ -110,6 +110,17 @@ async fn equal_variants_stand_in_for_one_another() {
     scene.expect(&all).await;
 }
 
+/// The encoder is restarted a minute after all that there was, and everything is recorded on.
+async fn goes_on_after_a_restart(scene: &mut Scene, mut all: Vec<Published>, reuse_names: bool) {
+    let later = all.last().unwrap().start + chrono::TimeDelta::seconds(60);
+    scene.stream.restart(reuse_names);
+    scene.stream.jump_to(later);
+    for _ in 0..3 {
+        all.extend(scene.push(1));
+        scene.expect(&all).await;
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_ends_and_begins_again_is_recorded_on() {
     for reuse_names in [false, true] {
@@ -121,13 +132,7 @@ async fn a_stream_that_ends_and_begins_again_is_recorded_on() {
         scene.stream.end();
         scene.expect(&all).await;
         downloader.wait_for_log("the stream has ended", SOON).await;
-        let later = all.last().unwrap().start + chrono::TimeDelta::seconds(60);
-        scene.stream.restart(reuse_names);
-        scene.stream.jump_to(later);
-        for _ in 0..3 {
-            all.extend(scene.push(1));
-            scene.expect(&all).await;
-        }
+        goes_on_after_a_restart(&mut scene, all, reuse_names).await;
     }
 }
 
@@ -144,16 +149,10 @@ async fn an_encoder_that_restarts_without_a_word_is_recorded_on() {
             ..LiveOptions::default()
         })
         .await;
-        let mut all = scene.push(5);
+        let all = scene.push(5);
         let _downloader = scene.record().await;
         scene.expect(&all).await;
-        let later = all.last().unwrap().start + chrono::TimeDelta::seconds(60);
-        scene.stream.restart(reuse_names);
-        scene.stream.jump_to(later);
-        for _ in 0..3 {
-            all.extend(scene.push(1));
-            scene.expect(&all).await;
-        }
+        goes_on_after_a_restart(&mut scene, all, reuse_names).await;
     }
 }
 
