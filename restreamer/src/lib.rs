@@ -4,12 +4,14 @@
 //! directory is kept by the [`index`] until the directory changes.
 
 pub mod error;
+pub mod footage;
 pub mod gzip;
 pub mod hls;
 pub mod index;
 mod limits;
 pub mod listing;
 mod live;
+pub mod mpegts;
 mod params;
 mod paths;
 mod routes;

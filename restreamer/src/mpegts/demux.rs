@@ -1,0 +1,317 @@
+//! A segment, taken apart: its access units with their times.
+
+use std::collections::HashMap;
+
+use super::packet::{self, Packet};
+use super::pes::Head;
+use super::tables::{Codec, Program, Tables};
+use super::time::unwrap_near;
+use super::{Problem, TsError};
+
+/// What becomes of what is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// It is an error: the file is known to be whole.
+    Fails,
+    /// It is left out, as is what the file's end has cut short.
+    IsSkipped,
+}
+
+/// What a PES packet carries: a picture, some frames of sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Its stream.
+    pub pid: u16,
+    /// How it is coded.
+    pub codec: Codec,
+    /// What its PES head said.
+    pub stream_id: u8,
+    /// When it is shown, in ticks; see [`unwrap_near`].
+    pub pts: i64,
+    /// When it is decoded.
+    pub dts: i64,
+    /// True iff its packet says that decoding may begin here.
+    pub is_entry: bool,
+    /// Where its first packet is, in bytes from the file's start.
+    pub offset: usize,
+    bytes: Vec<u8>,
+    payload_at: usize,
+}
+
+impl Unit {
+    /// One that was not read.
+    #[must_use]
+    pub fn new(pid: u16, codec: Codec, stream_id: u8, pts: i64, dts: i64, bytes: Vec<u8>) -> Unit {
+        Unit {
+            pid,
+            codec,
+            stream_id,
+            pts,
+            dts,
+            is_entry: false,
+            offset: 0,
+            bytes,
+            payload_at: 0,
+        }
+    }
+
+    /// What it carries.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.payload_at..]
+    }
+
+    /// What it carries, to be changed.
+    pub fn payload_mut(&mut self) -> &mut Vec<u8> {
+        self.bytes.drain(..self.payload_at);
+        self.payload_at = 0;
+        &mut self.bytes
+    }
+}
+
+/// A segment, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// Which streams there are.
+    pub program: Program,
+    /// In the order in which they begin.
+    pub units: Vec<Unit>,
+    /// How long before a picture is decoded it has arrived at least, in ticks: its DTS less the
+    /// clock where it begins. 0 where that is not known.
+    pub lead: i64,
+}
+
+impl Media {
+    /// The units of a stream, in the order of decoding.
+    pub fn of(&self, pid: u16) -> impl DoubleEndedIterator<Item = &Unit> {
+        self.units.iter().filter(move |unit| unit.pid == pid)
+    }
+
+    /// Moves all times by so much.
+    pub fn shift(&mut self, ticks: i64) {
+        for unit in &mut self.units {
+            unit.pts += ticks;
+            unit.dts += ticks;
+        }
+    }
+}
+
+/// Takes a segment apart.
+///
+/// Counters of packets that do not fit are no error: decoders cope, and what was lost cannot be
+/// had. A packet that is there twice is taken once.
+///
+/// # Errors
+/// [`TsError`] with the first packet that is damaged, unless `damage` is skipped; if there is no
+/// program with pictures or sound.
+pub fn demux(bytes: &[u8], damage: Damage) -> Result<Media, TsError> {
+    let mut demuxer = Demuxer::new(damage);
+    for (offset, packet) in packet::packets(bytes) {
+        match packet.and_then(|packet| demuxer.take(offset, &packet)) {
+            Err(error) if damage == Damage::Fails => return Err(error),
+            _ => {}
+        }
+    }
+    demuxer.finish(bytes.len())
+}
+
+/// A PES packet under way.
+struct Pending {
+    codec: Codec,
+    is_entry: bool,
+    offset: usize,
+    /// The clock where it begins.
+    pcr: Option<u64>,
+    bytes: Vec<u8>,
+    /// The packet before, to know one that is there twice.
+    last: [u8; packet::PACKET],
+}
+
+struct Demuxer {
+    damage: Damage,
+    tables: Tables,
+    pending: HashMap<u16, Pending>,
+    units: Vec<Unit>,
+    /// A time to which others are near.
+    reference: Option<i64>,
+    pcr: Option<u64>,
+    /// The shortest lead of each stream.
+    leads: HashMap<u16, i64>,
+}
+
+impl Demuxer {
+    fn new(damage: Damage) -> Demuxer {
+        Demuxer {
+            damage,
+            tables: Tables::default(),
+            pending: HashMap::new(),
+            units: Vec::new(),
+            reference: None,
+            pcr: None,
+            leads: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, offset: usize, packet: &Packet<'_>) -> Result<(), TsError> {
+        self.tables.take(offset, packet)?;
+        let Some(program) = self.tables.program() else {
+            return Ok(());
+        };
+        let pid = packet.pid();
+        if pid == program.pcr_pid {
+            self.pcr = packet.pcr().or(self.pcr);
+        }
+        let Some(stream) = program.stream(pid) else {
+            return Ok(());
+        };
+        if !packet.has_payload() || stream.codec == Codec::Sections {
+            return Ok(());
+        }
+        if !packet.begins() {
+            if let Some(pending) = self.pending.get_mut(&pid)
+                && pending.last != *packet.bytes()
+            {
+                pending.bytes.extend_from_slice(packet.payload());
+                pending.last = *packet.bytes();
+            }
+            return Ok(());
+        }
+        let next = Pending {
+            codec: stream.codec,
+            is_entry: packet.is_random_access(),
+            offset,
+            pcr: self.pcr,
+            bytes: packet.payload().to_vec(),
+            last: *packet.bytes(),
+        };
+        match self.pending.insert(pid, next) {
+            Some(whole) if whole.last != *packet.bytes() => self.complete(pid, whole, false),
+            Some(twice) => {
+                self.pending.insert(pid, twice);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A PES packet is whole: another begins, or the file ends.
+    fn complete(&mut self, pid: u16, pending: Pending, is_last: bool) -> Result<(), TsError> {
+        let at = |problem| TsError {
+            offset: pending.offset,
+            problem,
+        };
+        let head = Head::read(&pending.bytes).map_err(at)?;
+        let mut bytes = pending.bytes;
+        if let Some(length) = head.length {
+            if bytes.len() < head.payload_at + length {
+                return Err(at(Problem::ShortPes(pid)));
+            }
+            bytes.truncate(head.payload_at + length);
+        } else if is_last && self.damage == Damage::IsSkipped {
+            // Nobody knows whether this is all of it.
+            return Ok(());
+        }
+        let Some(pts) = head.pts else {
+            return self.without_time(pid, pending.codec, &bytes[head.payload_at..], at);
+        };
+        let reference = self.reference.unwrap_or(pts as i64);
+        let pts = unwrap_near(pts, reference);
+        let dts = head.dts.map_or(pts, |dts| unwrap_near(dts, pts));
+        self.reference = Some(dts);
+        if let Some(pcr) = pending.pcr {
+            let lead = dts - unwrap_near(pcr, dts);
+            let least = self.leads.entry(pid).or_insert(lead);
+            *least = lead.min(*least);
+        }
+        self.units.push(Unit {
+            pid,
+            codec: pending.codec,
+            stream_id: head.stream_id,
+            pts,
+            dts,
+            is_entry: pending.is_entry,
+            offset: pending.offset,
+            bytes,
+            payload_at: head.payload_at,
+        });
+        Ok(())
+    }
+
+    /// Sound may go on in a packet that says no time; pictures need one each.
+    fn without_time(
+        &mut self,
+        pid: u16,
+        codec: Codec,
+        payload: &[u8],
+        at: impl Fn(Problem) -> TsError,
+    ) -> Result<(), TsError> {
+        if codec.is_video() {
+            return Err(at(Problem::NoTime(pid)));
+        }
+        let mut before = self.units.iter_mut().rev();
+        if let Some(unit) = before.find(|unit| unit.pid == pid && codec.is_audio()) {
+            unit.bytes.extend_from_slice(payload);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, length: usize) -> Result<Media, TsError> {
+        let mut pending: Vec<(u16, Pending)> = self.pending.drain().collect();
+        pending.sort_by_key(|(_, pending)| pending.offset);
+        for (pid, pending) in pending {
+            match self.complete(pid, pending, true) {
+                Err(error) if self.damage == Damage::Fails => return Err(error),
+                _ => {}
+            }
+        }
+        let has_media = |program: &Program| {
+            let mut streams = program.streams.iter();
+            streams.any(|stream| stream.codec.is_video() || stream.codec.is_audio())
+        };
+        let program = self.tables.into_program().filter(has_media);
+        let program = program.ok_or(TsError {
+            offset: length,
+            problem: Problem::NoProgram,
+        })?;
+        self.units.sort_by_key(|unit| unit.offset);
+        let lead = match program.video() {
+            Some(video) => self.leads.get(&video.pid),
+            None => self.leads.values().min(),
+        };
+        Ok(Media {
+            lead: lead.map_or(0, |lead| (*lead).clamp(0, MAX_LEAD)),
+            program,
+            units: self.units,
+        })
+    }
+}
+
+/// More than that is no lead but two clocks (ISO/IEC 13818-1 §2.4.2.6: at most 10 s), in ticks.
+const MAX_LEAD: i64 = 10 * super::time::TICKS_A_SECOND;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpegts::packet::PACKET;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_stream_is_refused() {
+        let error = |bytes: &[u8]| demux(bytes, Damage::Fails).unwrap_err();
+        assert_eq!(error(b"").problem, Problem::NoProgram);
+        assert_eq!(error(&[0x47; 100]).problem, Problem::Truncated(100));
+        assert_eq!(error(&[0; PACKET]).problem, Problem::NoSync(0));
+        let found = demux(&[0; 1000], Damage::IsSkipped);
+        assert_eq!(found.unwrap_err().problem, Problem::NoProgram);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            for at in (0..bytes.len()).step_by(PACKET) {
+                bytes[at] = 0x47;
+            }
+            let _ = demux(&bytes, Damage::IsSkipped);
+        }
+    }
+}
