@@ -13,6 +13,9 @@ const MAX_SHOWN: usize = 100;
 /// Who is turned away because others are being served comes again after so many seconds.
 const BUSY_SECONDS: u64 = 2;
 
+/// What has to be put right by somebody takes longer.
+const UNAVAILABLE_SECONDS: u64 = 60;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -28,6 +31,12 @@ pub enum ApiError {
     /// 405.
     #[error("this path takes no such method")]
     Method,
+    /// 406: what was asked for is not there as it was asked for; the text says why.
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// 503: what it takes is not there; the text says what.
+    #[error("{0}")]
+    Unavailable(String),
     /// 429: too many of a kind of request that takes much work, in too short a time.
     #[error("too many requests of this kind: come again in {retry_after} s")]
     TooMany {
@@ -56,6 +65,8 @@ impl ApiError {
             ApiError::Hidden => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             ApiError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -72,6 +83,7 @@ impl ApiError {
         match self {
             ApiError::TooMany { retry_after } => Some(*retry_after),
             ApiError::Busy(_) => Some(BUSY_SECONDS),
+            ApiError::Unavailable(_) => Some(UNAVAILABLE_SECONDS),
             _ => None,
         }
     }

@@ -4,6 +4,8 @@
 //! directory is kept by the [`index`] until the directory changes.
 
 pub mod error;
+#[allow(dead_code, reason = "its users come next")]
+mod ffmpeg;
 pub mod footage;
 pub mod gzip;
 pub mod hls;
@@ -17,6 +19,7 @@ mod paths;
 mod routes;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +29,10 @@ use common::serve::{self, BindError, Limits};
 use common::service::{self, CommonOptions};
 use common::store::Store;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::ffmpeg::Ffmpeg;
 use crate::hls::HourLines;
 use crate::index::Index;
 use crate::limits::Family;
@@ -39,6 +44,9 @@ use crate::routes::segments::{Buffers, OpenFiles};
 /// What is being answered when the service is told to stop has so long to go out: enough for a
 /// segment over a slow line, and less than what process managers wait before they kill.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// ffmpeg is killed with the request that wanted it: to wait for that takes no time.
+const REAP: Duration = Duration::from_secs(5);
 
 /// Playlists that are worked out at once, for each core. Others wait their turn, so that a
 /// crowd of players never takes every blocking thread from those who ask for files.
@@ -89,6 +97,34 @@ pub struct Options {
     /// How many connections to serve at once; further ones get 503
     #[arg(long, default_value_t = 16_384, value_name = "COUNT")]
     pub max_connections: usize,
+
+    /// The program that decodes and encodes
+    #[arg(long, default_value = "ffmpeg", value_name = "PROGRAM")]
+    pub ffmpeg: PathBuf,
+
+    /// How many ffmpeg processes to run at once [default: the number of cores]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    pub ffmpeg_processes: Option<usize>,
+
+    /// How many requests may wait for ffmpeg beyond those that it works for; further ones get 503
+    #[arg(long, default_value_t = 32, value_name = "COUNT")]
+    pub ffmpeg_queue: usize,
+}
+
+impl Options {
+    fn ffmpeg(&self) -> Ffmpeg {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let processes = self.ffmpeg_processes.unwrap_or_else(cores);
+        Ffmpeg::new(self.ffmpeg.clone(), processes, self.ffmpeg_queue)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one is needed".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// What the routes share. Cheap to clone.
@@ -102,6 +138,7 @@ struct App {
     buffers: Arc<Buffers>,
     files: Arc<OpenFiles>,
     families: Arc<Families>,
+    ffmpeg: Arc<Ffmpeg>,
 }
 
 /// What takes work, each kind with its own limits: one never takes another's share.
@@ -151,11 +188,23 @@ pub async fn run_on(listener: TcpListener, options: &Options, shutdown: Cancella
         connections: options.max_connections.min(room),
         ..Limits::default()
     };
-    serve::serve(listener, router(options), limits, shutdown, GRACE).await;
+    let app = app(options);
+    let ffmpeg = Arc::clone(&app.ffmpeg);
+    let check = tokio::spawn(Arc::clone(&ffmpeg).check());
+    serve::serve(listener, routes::router(app), limits, shutdown, GRACE).await;
+    check.abort();
+    // Those who wanted what is still being made are gone.
+    if timeout(REAP, ffmpeg.ended()).await.is_err() {
+        tracing::warn!("ffmpeg processes are left");
+    }
 }
 
 /// All routes, with metrics and open CORS.
 pub fn router(options: &Options) -> Router {
+    routes::router(app(options))
+}
+
+fn app(options: &Options) -> App {
     let base = &options.common.base_dir;
     if !base.is_dir() {
         // Not an error: it may be mounted later, and until then there is nothing to list.
@@ -164,7 +213,7 @@ pub fn router(options: &Options) -> Router {
     let store = Store::new(base);
     let memory = options.index_memory.saturating_mul(MEBIBYTE);
     let files = service::max_open_files() / FILES_SHARE;
-    routes::router(App {
+    App {
         index: Index::new(store.clone(), memory - memory / LISTINGS_SHARE),
         listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
@@ -173,5 +222,6 @@ pub fn router(options: &Options) -> Router {
         buffers: Arc::default(),
         files: Arc::new(OpenFiles::new(files)),
         families: Arc::new(Families::new()),
-    })
+        ffmpeg: Arc::new(options.ffmpeg()),
+    }
 }

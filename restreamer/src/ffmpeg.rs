@@ -1,0 +1,267 @@
+//! ffmpeg processes: bounded in number, fed and read at the same time, killed and reaped as soon
+//! as nobody wants what they make.
+//!
+//! A request that needs ffmpeg has a [`Job`]. Its first run finds room among those that run or
+//! wait, or is refused (503); its further ones wait as long as it takes. A process takes one of
+//! `--ffmpeg-processes` permits, and only while it runs: a job that needs two at once, or one
+//! after the other, never holds one while it waits for another, so nothing can lock up.
+//!
+//! Output that is not taken keeps its process running. Whoever starts a run before it wants the
+//! output, while it still needs other runs, has to collect it at once ([`Running::whole`] in a
+//! task): else the one that it waits for may wait for that one's permit.
+//!
+//! There is no shell, and no text of a request among the arguments: callers build them from
+//! numbers and names that they know.
+
+mod error;
+mod process;
+#[cfg(test)]
+mod tests;
+mod transitions;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use common::metrics;
+use futures::Stream;
+use futures::stream::BoxStream;
+use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::error::FfmpegError;
+#[allow(unused_imports, reason = "its users come next")]
+pub(crate) use self::transitions::{Transition, Transitions};
+
+/// So many chunks of output wait for whoever takes them; then ffmpeg waits.
+const CHUNKS: usize = 8;
+
+/// More threads than that make none of our work faster.
+const MAX_THREADS: usize = 4;
+
+static RUNS: LazyLock<IntCounterVec> =
+    LazyLock::new(|| metrics::counter("ffmpeg_runs", "ffmpeg processes started", &["purpose"]));
+
+static FAILURES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "ffmpeg processes that did not do what they were for";
+    metrics::counter("ffmpeg_failures", help, &["purpose"])
+});
+
+static SECONDS: LazyLock<CounterVec> = LazyLock::new(|| {
+    let help = "How long ffmpeg processes have run";
+    metrics::float_counter("ffmpeg_seconds", help, &["purpose"])
+});
+
+static RUNNING: LazyLock<IntGaugeVec> =
+    LazyLock::new(|| metrics::gauge("ffmpeg_running", "ffmpeg processes now", &[]));
+
+static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "Runs of ffmpeg that wait until another has ended";
+    metrics::gauge("ffmpeg_waiting", help, &[])
+});
+
+/// Counts as long as it lives.
+struct Counted(prometheus::IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGaugeVec) -> Counted {
+        let gauge = gauge.with_label_values(&[] as &[&str]);
+        gauge.inc();
+        Counted(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// What ffmpeg reads from its standard input.
+pub(crate) enum Input {
+    /// Nothing.
+    None,
+    /// These bytes, one after the other.
+    Bytes(Vec<Bytes>),
+    /// What comes; an error of it ends the run.
+    Stream(BoxStream<'static, io::Result<Bytes>>),
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Input::None => "None",
+            Input::Bytes(_) => "Bytes",
+            Input::Stream(_) => "Stream",
+        })
+    }
+}
+
+/// All that may run.
+#[derive(Debug)]
+pub(crate) struct Ffmpeg {
+    program: PathBuf,
+    /// One permit for each process.
+    processes: Arc<Semaphore>,
+    /// One permit for each job that runs something or waits for it.
+    jobs: Arc<Semaphore>,
+    /// Every process is waited for by one of these.
+    tasks: TaskTracker,
+    threads: usize,
+    /// What it said of itself.
+    transitions: OnceCell<Transitions>,
+}
+
+impl Ffmpeg {
+    /// At most so many processes of this program at once, and so many jobs more that wait.
+    pub(crate) fn new(program: PathBuf, processes: usize, queue: usize) -> Ffmpeg {
+        let processes = processes.clamp(1, Semaphore::MAX_PERMITS / 2);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ffmpeg {
+            program,
+            processes: Arc::new(Semaphore::new(processes)),
+            jobs: Arc::new(Semaphore::new(
+                processes + queue.min(Semaphore::MAX_PERMITS / 2),
+            )),
+            tasks: TaskTracker::new(),
+            threads: cores.min(MAX_THREADS),
+            transitions: OnceCell::new(),
+        }
+    }
+
+    /// How many threads a decoder or an encoder should be told to take.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// For one request.
+    pub(crate) fn job(self: &Arc<Self>) -> Job {
+        Job {
+            ffmpeg: Arc::clone(self),
+            room: Arc::default(),
+        }
+    }
+
+    /// Waits until no process is left. Those whose output nobody takes any more are killed.
+    pub(crate) async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// What one request has ffmpeg do. Clones are of the same request.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    ffmpeg: Arc<Ffmpeg>,
+    /// Its room among those that run or wait, from its first run on.
+    room: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Job {
+    /// How many threads a decoder or an encoder should be told to take.
+    pub(crate) fn threads(&self) -> usize {
+        self.ffmpeg.threads()
+    }
+
+    /// Finds room among those that run or wait, if it has none yet.
+    ///
+    /// # Errors
+    /// [`FfmpegError::Busy`] if there is none.
+    pub(crate) fn admit(&self) -> Result<(), FfmpegError> {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if room.is_none() {
+            let jobs = Arc::clone(&self.ffmpeg.jobs);
+            *room = Some(jobs.try_acquire_owned().map_err(|_| FfmpegError::Busy)?);
+        }
+        Ok(())
+    }
+
+    /// Starts ffmpeg as soon as there is a permit, and lets it run as long as somebody takes what
+    /// it makes. Has to be called where there is a runtime.
+    ///
+    /// `arguments` follow those that are always there (`-nostdin`, what to log …). Output goes to
+    /// `pipe:1`, input comes from `pipe:0`.
+    pub(crate) fn run(
+        &self,
+        purpose: &'static str,
+        arguments: Vec<OsString>,
+        input: Input,
+    ) -> Running {
+        self.run_for(None, purpose, arguments, input)
+    }
+
+    /// As [`Job::run`]; what runs longer than `limit` is killed and has failed.
+    pub(crate) fn run_for(
+        &self,
+        limit: Option<Duration>,
+        purpose: &'static str,
+        arguments: Vec<OsString>,
+        input: Input,
+    ) -> Running {
+        let (sender, chunks) = mpsc::channel(CHUNKS);
+        let stop = CancellationToken::new();
+        let run = process::Run {
+            ffmpeg: Arc::clone(&self.ffmpeg),
+            limit,
+            purpose,
+            arguments,
+            input,
+            chunks: sender,
+        };
+        match self.admit() {
+            // Holds the job's room, too: what it was admitted for is under way until the last
+            // process of it is gone.
+            Ok(()) => drop(
+                self.ffmpeg
+                    .tasks
+                    .spawn(run.go(stop.clone(), Arc::clone(&self.room))),
+            ),
+            Err(error) => run.refuse(error),
+        }
+        Running {
+            chunks,
+            _stop: stop.drop_guard(),
+        }
+    }
+}
+
+/// A run of ffmpeg: what it writes, in chunks, as a stream. If it fails, the last item is an
+/// error. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Running {
+    chunks: mpsc::Receiver<Result<Bytes, FfmpegError>>,
+    _stop: DropGuard,
+}
+
+impl Running {
+    /// All that it writes.
+    ///
+    /// # Errors
+    /// What it failed with; [`FfmpegError::TooMuch`] if it writes more than `limit` bytes.
+    pub(crate) async fn whole(mut self, limit: usize) -> Result<Bytes, FfmpegError> {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = self.chunks.recv().await {
+            let chunk = chunk?;
+            if whole.len() + chunk.len() > limit {
+                return Err(FfmpegError::TooMuch { limit });
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+impl Stream for Running {
+    type Item = Result<Bytes, FfmpegError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.chunks.poll_recv(context)
+    }
+}

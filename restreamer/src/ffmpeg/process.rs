@@ -1,0 +1,225 @@
+//! One process, from the wait for its permit to its last breath.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use rustix::process::{Pid, setpriority_process};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Counted, FAILURES, Ffmpeg, FfmpegError, Input, RUNNING, RUNS, SECONDS, WAITING};
+
+/// As much as a pipe holds.
+const CHUNK: usize = 64 * 1024;
+
+/// So much of what it said last is kept, in bytes.
+const KEPT_OF_ERRORS: usize = 2048;
+
+/// Behind those who record and those who serve files, who need little and need it at once.
+const NICENESS: i32 = 5;
+
+/// A run that has yet to begin.
+pub(super) struct Run {
+    pub(super) ffmpeg: Arc<Ffmpeg>,
+    pub(super) limit: Option<Duration>,
+    pub(super) purpose: &'static str,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) input: Input,
+    pub(super) chunks: mpsc::Sender<Result<Bytes, FfmpegError>>,
+}
+
+impl Run {
+    /// It does not begin.
+    pub(super) fn refuse(self, error: FfmpegError) {
+        // The channel is new: there is room.
+        let _ = self.chunks.try_send(Err(error));
+    }
+
+    /// Runs it to its end, or until `stop`.
+    pub(super) async fn go(
+        self,
+        stop: CancellationToken,
+        _room: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    ) {
+        let waiting = Counted::new(&WAITING);
+        let permit = stop.run_until_cancelled(Arc::clone(&self.ffmpeg.processes).acquire_owned());
+        let Some(Ok(_permit)) = permit.await else {
+            return;
+        };
+        drop(waiting);
+        let (purpose, chunks) = (self.purpose, self.chunks.clone());
+        RUNS.with_label_values(&[purpose]).inc();
+        let running = Counted::new(&RUNNING);
+        let begun = Instant::now();
+        let outcome = self.process(&stop).await;
+        SECONDS
+            .with_label_values(&[purpose])
+            .inc_by(begun.elapsed().as_secs_f64());
+        drop(running);
+        if let Err(error) = outcome
+            && !stop.is_cancelled()
+        {
+            FAILURES.with_label_values(&[purpose]).inc();
+            tracing::warn!(purpose, %error, "ffmpeg failed");
+            let _ = stop.run_until_cancelled(chunks.send(Err(error))).await;
+        }
+    }
+
+    /// Starts the process and sees it to its end; none is left when this returns.
+    async fn process(self, stop: &CancellationToken) -> Result<(), FfmpegError> {
+        let program = &self.ffmpeg.program;
+        let mut command = Command::new(program);
+        command
+            .args(["-nostdin", "-hide_banner", "-loglevel", "error"])
+            .args(["-filter_threads", "1", "-filter_complex_threads", "1"])
+            .args(&self.arguments)
+            // Neither files nor its log anywhere.
+            .env_remove("FFREPORT")
+            .stdin(match self.input {
+                Input::None => Stdio::null(),
+                _ => Stdio::piped(),
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Where this future itself is dropped: the runtime has ended.
+            .kill_on_drop(true);
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => FfmpegError::Missing(program.clone()),
+            _ => FfmpegError::Run(error),
+        })?;
+        lower_priority(&child);
+        let work = work(&mut child, self.input, &self.chunks);
+        let work = async {
+            match self.limit {
+                Some(limit) => timeout(limit, work)
+                    .await
+                    .unwrap_or(Err(FfmpegError::TooLong(limit))),
+                None => work.await,
+            }
+        };
+        let outcome = stop.run_until_cancelled(work).await;
+        match outcome {
+            Some(Ok(errors)) => {
+                let status = child.wait().await.map_err(FfmpegError::Run)?;
+                judge(status, errors)
+            }
+            ended => {
+                // It may have ended by itself; then there is nothing to kill.
+                let _ = child.start_kill();
+                let _ = child.wait().await;
+                ended.map_or(Ok(()), |failed| failed.map(drop))
+            }
+        }
+    }
+}
+
+/// Feeds and reads a process until it has closed its output, and hands that on. Gives what it
+/// complained about.
+async fn work(
+    child: &mut Child,
+    input: Input,
+    chunks: &mpsc::Sender<Result<Bytes, FfmpegError>>,
+) -> Result<String, FfmpegError> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let missing = || FfmpegError::Run(io::Error::other("it has no pipes"));
+    let (mut stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
+    let feeding = async {
+        match stdin {
+            Some(stdin) => feed(stdin, input).await,
+            None => Ok(()),
+        }
+    };
+    let reading = async {
+        loop {
+            let mut chunk = BytesMut::with_capacity(CHUNK);
+            // A whole chunk, if it comes at once: fewer and larger pieces for everybody behind.
+            let read = stdout
+                .read_buf(&mut chunk)
+                .await
+                .map_err(FfmpegError::Run)?;
+            if read == 0 {
+                return Ok(());
+            }
+            if chunks.send(Ok(chunk.freeze())).await.is_err() {
+                // Nobody takes it any more: `stop` comes.
+                return std::future::pending().await;
+            }
+        }
+    };
+    let complaints = async { Ok(tail(stderr).await) };
+    let ((), (), complaints) = tokio::try_join!(feeding, reading, complaints)?;
+    Ok(complaints)
+}
+
+/// Writes all input. ffmpeg may have had enough before its end: that is no error.
+async fn feed(mut stdin: ChildStdin, input: Input) -> Result<(), FfmpegError> {
+    let enough = |written: io::Result<()>| match written {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        Err(error) => Err(FfmpegError::Run(error)),
+    };
+    match input {
+        Input::None => {}
+        Input::Bytes(pieces) => {
+            for piece in pieces {
+                if enough(stdin.write_all(&piece).await)? {
+                    break;
+                }
+            }
+        }
+        Input::Stream(mut pieces) => {
+            while let Some(piece) = pieces.next().await {
+                let piece = piece.map_err(FfmpegError::Input)?;
+                if enough(stdin.write_all(&piece).await)? {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The end of a text, read to its end.
+async fn tail(mut from: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut piece = vec![0; KEPT_OF_ERRORS];
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
+        kept.extend_from_slice(&piece[..read]);
+        let excess = kept.len().saturating_sub(KEPT_OF_ERRORS);
+        kept.drain(..excess);
+    }
+    let text = String::from_utf8_lossy(&kept);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join(" | ")
+}
+
+fn judge(status: ExitStatus, errors: String) -> Result<(), FfmpegError> {
+    if status.success() {
+        if !errors.is_empty() {
+            tracing::debug!(errors, "ffmpeg complained");
+        }
+        return Ok(());
+    }
+    Err(FfmpegError::Failed {
+        status: status.to_string(),
+        lines: errors,
+    })
+}
+
+/// Best effort: at its usual priority it does the same, at others' cost.
+fn lower_priority(child: &Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(pid) = pid.and_then(Pid::from_raw)
+        && let Err(error) = setpriority_process(Some(pid), NICENESS)
+    {
+        tracing::debug!(%error, "ffmpeg runs at the usual priority");
+    }
+}

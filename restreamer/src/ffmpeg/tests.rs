@@ -1,0 +1,188 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use tempfile::TempDir;
+
+use super::*;
+use crate::error::ApiError;
+
+/// A program that stands in for ffmpeg: a shell script. Its arguments begin with eight that every
+/// run has.
+fn program(directory: &TempDir, script: &str) -> PathBuf {
+    let path = directory.path().join("ffmpeg");
+    std::fs::write(&path, format!("#!/bin/sh\nshift 8\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn pool(directory: &TempDir, script: &str, processes: usize, queue: usize) -> Arc<Ffmpeg> {
+    Arc::new(Ffmpeg::new(program(directory, script), processes, queue))
+}
+
+/// True iff a process is there, as a zombie too.
+fn exists(pid: &str) -> bool {
+    Path::new("/proc").join(pid.trim()).exists()
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_fed_comes_back_while_more_is_fed() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(&directory, "cat", 1, 0);
+    // Far more than pipes and channels hold.
+    let pieces: Vec<Bytes> = (0..200_u8).map(|n| Bytes::from(vec![n; 100_000])).collect();
+    let all = ffmpeg
+        .job()
+        .run("test", vec![], Input::Bytes(pieces.clone()));
+    assert!(all.whole(usize::MAX).await.unwrap() == pieces.concat());
+    let stream = futures::stream::iter(pieces.clone()).map(Ok).boxed();
+    let all = ffmpeg.job().run("test", vec![], Input::Stream(stream));
+    assert!(all.whole(usize::MAX).await.unwrap() == pieces.concat());
+    let some = ffmpeg.job().run("test", vec![], Input::Bytes(pieces));
+    let error = some.whole(1000).await.unwrap_err();
+    assert!(
+        matches!(error, FfmpegError::TooMuch { limit: 1000 }),
+        "{error}"
+    );
+    ffmpeg.ended().await;
+}
+
+#[tokio::test]
+async fn a_program_that_has_had_enough_is_no_failure_and_one_without_input_ends() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(
+        &directory,
+        "head -c 3; exec <&-; echo; cat </dev/null",
+        1,
+        0,
+    );
+    let input = Input::Bytes(vec![Bytes::from(vec![b'x'; 10_000_000])]);
+    let whole = ffmpeg.job().run("test", vec![], input).whole(10).await;
+    assert_eq!(whole.unwrap(), "xxx\n");
+    let none = ffmpeg
+        .job()
+        .run("test", vec![], Input::None)
+        .whole(10)
+        .await;
+    assert_eq!(none.unwrap(), "\n");
+}
+
+#[tokio::test]
+async fn a_failure_is_the_last_item_and_says_what_was_said_last() {
+    let directory = TempDir::new().unwrap();
+    let script = "printf part; i=0; while [ $i -lt 500 ]; do echo line $i >&2; i=$((i+1)); done\n\
+                  echo the reason >&2; exit 3";
+    let ffmpeg = pool(&directory, script, 1, 0);
+    let mut run = ffmpeg.job().run("test-failure", vec![], Input::None);
+    assert_eq!(run.next().await.unwrap().unwrap(), "part");
+    let error = run.next().await.unwrap().unwrap_err().to_string();
+    assert!(run.next().await.is_none());
+    assert!(
+        error.contains('3') && error.ends_with("| the reason"),
+        "{error}"
+    );
+    assert!(error.len() < 3000 && !error.contains("line 0 "), "{error}");
+    assert_eq!(FAILURES.with_label_values(&["test-failure"]).get(), 1);
+    // A stream that fails ends the run, too.
+    let ffmpeg = pool(&directory, "cat", 1, 0);
+    let pieces = vec![Ok(Bytes::from("x")), Err(io::Error::other("the disk"))];
+    let input = Input::Stream(futures::stream::iter(pieces).boxed());
+    let error = ffmpeg
+        .job()
+        .run("test", vec![], input)
+        .whole(10)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("the disk"), "{error}");
+    // And a program that is not there is named.
+    let nowhere = Arc::new(Ffmpeg::new("/nowhere/ffmpeg".into(), 1, 0));
+    let error = nowhere
+        .job()
+        .run("test", vec![], Input::None)
+        .whole(10)
+        .await;
+    let error = ApiError::from(error.unwrap_err());
+    assert_eq!(error.status(), 503);
+    assert!(error.to_string().contains("/nowhere/ffmpeg"), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_any_more_is_killed_and_reaped() {
+    let directory = TempDir::new().unwrap();
+    // Writes for ever, and ignores what can be ignored.
+    let script = "trap '' TERM PIPE; echo $$; while :; do echo more; done";
+    let ffmpeg = pool(&directory, script, 1, 1);
+    let mut run = ffmpeg.job().run("test-drop", vec![], Input::None);
+    let first = run.next().await.unwrap().unwrap();
+    let pid = String::from_utf8(first.to_vec()).unwrap();
+    let pid = pid.lines().next().unwrap().to_owned();
+    assert!(exists(&pid));
+    // One that waits behind it goes without having run.
+    let waiting = ffmpeg.job().run("test-drop", vec![], Input::None);
+    drop(waiting);
+    drop(run);
+    until("the process to be gone", || !exists(&pid)).await;
+    ffmpeg.ended().await;
+    assert_eq!(RUNS.with_label_values(&["test-drop"]).get(), 1);
+    // It did what it was for as long as somebody wanted it.
+    assert_eq!(FAILURES.with_label_values(&["test-drop"]).get(), 0);
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(&directory, "echo $$; exec sleep 100", 1, 0);
+    let limit = Duration::from_millis(300);
+    let mut run = ffmpeg
+        .job()
+        .run_for(Some(limit), "test", vec![], Input::None);
+    let pid = run.next().await.unwrap().unwrap();
+    let pid = String::from_utf8(pid.to_vec()).unwrap();
+    let error = run.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, FfmpegError::TooLong(_)), "{error}");
+    assert!(!exists(&pid));
+}
+
+#[tokio::test]
+async fn jobs_are_refused_when_too_many_wait_and_those_admitted_get_all_they_need() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(&directory, "cat", 1, 1);
+    let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(1);
+    let held = futures::stream::unfold(receiver, |mut receiver| async {
+        Some((receiver.recv().await?, receiver))
+    });
+    let (first, second) = (ffmpeg.job(), ffmpeg.job());
+    let running = first.run("test", vec![], Input::Stream(held.boxed()));
+    let text = |text: &'static str| Input::Bytes(vec![Bytes::from(text)]);
+    let waiting = second.run("test", vec![], text("second"));
+    let refused = ffmpeg.job().run("test", vec![], text("third"));
+    let error = refused.whole(10).await.unwrap_err();
+    assert!(matches!(error, FfmpegError::Busy));
+    assert_eq!(ApiError::from(error).status(), 503);
+    // Those who were admitted may have more, at once, than there are permits.
+    let more = [
+        first.run("test", vec![], text("a")),
+        second.run("test", vec![], text("b")),
+    ];
+    sender.send(Ok(Bytes::from("first"))).await.unwrap();
+    drop(sender);
+    assert_eq!(running.whole(10).await.unwrap(), "first");
+    assert_eq!(waiting.whole(10).await.unwrap(), "second");
+    for (run, expected) in more.into_iter().zip(["a", "b"]) {
+        assert_eq!(run.whole(10).await.unwrap(), expected);
+    }
+    drop((first, second));
+    ffmpeg.ended().await;
+    // All room is free again.
+    let again = ffmpeg.job().run("test", vec![], text("again"));
+    assert_eq!(again.whole(10).await.unwrap(), "again");
+}
