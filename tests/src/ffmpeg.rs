@@ -231,7 +231,7 @@ fn words(line: &str) -> Vec<OsString> {
 }
 
 /// Panics with one clear line if a program of ffmpeg is not there.
-fn require(program: &str) {
+pub(crate) fn require(program: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     assert!(

@@ -15,6 +15,7 @@ pub mod eventually;
 pub mod ffmpeg;
 pub mod metrics;
 pub mod node;
+pub mod numbered;
 pub mod origin;
 pub mod playlist;
 pub mod postgres;
