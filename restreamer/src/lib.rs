@@ -3,6 +3,8 @@
 //! It only ever reads. `store` → `selection` → [`hls`] → client; what is read of an hour's
 //! directory is kept by the [`index`] until the directory changes.
 
+#[allow(dead_code, reason = "its users come next")]
+mod cut;
 pub mod error;
 #[allow(dead_code, reason = "its users come next")]
 mod ffmpeg;

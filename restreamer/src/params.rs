@@ -20,8 +20,17 @@ impl Params {
         Params(pairs.into_owned().collect())
     }
 
+    /// A parameter that may be there any number of times, in order.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.iter().filter(move |(key, _)| key == name);
+        values.map(|(_, value)| value.as_str())
+    }
+
     /// A parameter that may be there once.
-    fn single(&self, name: &str) -> Result<Option<&str>, ApiError> {
+    ///
+    /// # Errors
+    /// 400 if it is given twice.
+    pub(crate) fn single(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let mut values = self.0.iter().filter(|(key, _)| key == name);
         let first = values.next().map(|(_, value)| value.as_str());
         match values.next() {
@@ -35,12 +44,8 @@ impl Params {
     /// # Errors
     /// 400 if it is given twice or cannot be read.
     pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
-        let Some(text) = self.single(name)? else {
-            return Ok(None);
-        };
-        let time = parse_utc_only(&with_plus(text));
-        let time = time.map_err(|error| ApiError::BadRequest(format!("{name}: {error}")))?;
-        Ok(Some(time))
+        let text = self.single(name)?;
+        text.map(|text| parse_time(name, text)).transpose()
     }
 
     /// `true` or `false`; false if it is not given.
@@ -78,6 +83,15 @@ impl Params {
         }
         Ok(Bounds { start, end })
     }
+}
+
+/// Reads the time of a parameter: ISO 8601 in UTC, any zone in it ignored.
+///
+/// # Errors
+/// 400 that names the parameter.
+pub(crate) fn parse_time(name: &str, text: &str) -> Result<DateTime<Utc>, ApiError> {
+    let time = parse_utc_only(&with_plus(text));
+    time.map_err(|error| ApiError::BadRequest(format!("{name}: {error}")))
 }
 
 /// Puts the `+` back that stands before a zone in `2020-01-02T03:04:05+05:00`: not

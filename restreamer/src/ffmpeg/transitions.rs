@@ -36,6 +36,12 @@ impl Transition {
 pub(crate) struct Transitions(Vec<Transition>);
 
 impl Transitions {
+    /// These, without asking.
+    #[cfg(test)]
+    pub(crate) fn of(names: &[&str]) -> Transitions {
+        Transitions(names.iter().map(|name| Transition::of(name)).collect())
+    }
+
     /// The one of this name.
     pub(crate) fn get(&self, name: &str) -> Option<Transition> {
         let found = self.0.iter().find(|known| known.as_str() == name);

@@ -1,0 +1,32 @@
+//! Stretches of time without a hole.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use common::segment::Segment;
+
+/// A segment's file.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// What its name says.
+    pub(crate) segment: Segment,
+}
+
+/// A stretch of time that segments cover without a hole.
+#[derive(Debug, Clone)]
+pub(crate) struct Stretch {
+    /// The segments, in order of time; at least one.
+    pub(crate) sources: Vec<Source>,
+    /// The instant from which on pictures are wanted; may be before the first segment.
+    pub(crate) from: DateTime<Utc>,
+    /// The instant before which they are; may be after the last segment.
+    pub(crate) until: DateTime<Utc>,
+    /// Segments right before the first one, in order of time, as far as there are any: pictures
+    /// may need others before them.
+    pub(crate) before: Vec<Source>,
+    /// The segment right after the last one: some sound that belongs to the last pictures may be
+    /// in it.
+    pub(crate) after: Option<Source>,
+}
