@@ -21,6 +21,7 @@ pub mod round;
 pub mod site;
 pub mod worker;
 
+use common::backdoor::{self, Registry};
 use common::http::{HttpClient, HttpError};
 use common::serve::BindError;
 use common::service::serve_metrics;
@@ -74,7 +75,7 @@ pub enum RunError {
     /// No client.
     #[error(transparent)]
     Client(#[from] HttpError),
-    /// No page of metrics.
+    /// No page of metrics, or no backdoor.
     #[error(transparent)]
     Metrics(#[from] BindError),
     /// `--run-once` did not get all that it saw.
@@ -99,6 +100,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     // Also ends the page of metrics when the work is done before anybody asks us to stop.
     let stop = shutdown.child_token();
     let page = serve_metrics(options.metrics_port, stop.clone()).await?;
+    let registry = Registry::new("backfiller");
+    let door = backdoor::open(options.common.backdoor_port, registry, &stop).await?;
     metrics::register();
     let peers = Peers::new(sources(&options), options.localhost.clone());
     let context = Context::new(options)?;
@@ -112,6 +115,11 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     }
     if let Err(error) = page.await {
         tracing::warn!(%error, "the page of metrics ended badly");
+    }
+    if let Some(door) = door
+        && let Err(error) = door.await
+    {
+        tracing::warn!(%error, "the backdoor ended badly");
     }
     outcome
 }

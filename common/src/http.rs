@@ -277,6 +277,35 @@ pub fn shown(url: &Url) -> Box<str> {
     format!("{shown}?…").into()
 }
 
+/// A text for a log line or message in which every URL is without user, password, query and
+/// fragment, whatever else is wrong with it.
+#[must_use]
+pub fn shown_text(text: &str) -> String {
+    let ends_url = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>,;".contains(c);
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(found) = rest.find("://") {
+        let (before, url) = rest.split_at(found + 3);
+        shown.push_str(before);
+        let (url, after) = url.split_at(url.find(ends_url).unwrap_or(url.len()));
+        let (place, is_cut) = match url.find(['?', '#']) {
+            Some(end) => (&url[..end], true),
+            None => (url, false),
+        };
+        // A password may hold a slash that should have been encoded.
+        match place.rsplit_once('@') {
+            Some((_, host)) => shown.extend(["***@", host]),
+            None => shown.push_str(place),
+        }
+        if is_cut {
+            shown.push_str("?…");
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Host and port as the URL gives them.
 fn domain(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
@@ -324,6 +353,23 @@ mod tests {
         let url: Url = "https://host/a".parse().unwrap();
         assert_eq!(&*shown(&url), "https://host/a");
         assert_eq!(domain(&url), "host");
+    }
+
+    #[test]
+    fn a_text_is_shown_without_what_its_urls_hide() {
+        let table = [
+            ("nothing, here: 1//2", "nothing, here: 1//2"),
+            (
+                "add(\"c:url:http://u:p@h:1/a?t=1\")",
+                "add(\"c:url:http://***@h:1/a?…\")",
+            ),
+            ("http://h/a,https://u@g#x b", "http://h/a,https://***@g?… b"),
+            ("postgres://u:p/w@ä/d", "postgres://***@ä/d"),
+            ("://", "://"),
+        ];
+        for (text, shown) in table {
+            assert_eq!(shown_text(text), shown);
+        }
     }
 
     #[tokio::test]

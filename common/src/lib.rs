@@ -3,10 +3,12 @@
 //!
 //! No service knows another; what two of them need lives here. See docs/ARCHITECTURE.md.
 
+pub mod backdoor;
 pub mod chat;
 pub mod dateutil;
 pub mod hedge;
 pub mod http;
+pub mod logging;
 pub mod metrics;
 pub mod names;
 pub mod segment;
@@ -14,5 +16,6 @@ pub mod selection;
 pub mod serve;
 pub mod service;
 pub mod store;
+pub mod tasks;
 pub mod terminal;
 pub mod timing;

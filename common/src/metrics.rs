@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricType;
 use prometheus::{
     CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -118,6 +119,36 @@ pub fn page() -> Vec<u8> {
     page
 }
 
+/// The metrics whose names begin so, as `NAME{LABEL="VALUE",…}`, with their values; of a
+/// histogram the count and the sum.
+#[must_use]
+pub fn values(prefix: &str) -> Vec<(String, f64)> {
+    let mut values = Vec::new();
+    for family in REGISTRY.gather() {
+        let name = family.name();
+        for metric in family.get_metric() {
+            let pairs = metric.get_label().iter();
+            let pairs = pairs.map(|pair| format!("{}={:?}", pair.name(), pair.value()));
+            let pairs: Vec<String> = pairs.collect();
+            let labels = match pairs.is_empty() {
+                true => String::new(),
+                false => format!("{{{}}}", pairs.join(",")),
+            };
+            if family.get_field_type() == MetricType::HISTOGRAM {
+                let histogram = metric.get_histogram();
+                let count = histogram.get_sample_count() as f64;
+                values.push((format!("{name}_count{labels}"), count));
+                values.push((format!("{name}_sum{labels}"), histogram.get_sample_sum()));
+            } else {
+                let value = metric.get_counter().get_value() + metric.get_gauge().get_value();
+                values.push((format!("{name}{labels}"), value));
+            }
+        }
+    }
+    values.retain(|(name, _)| name.starts_with(prefix));
+    values
+}
+
 /// Counts log lines (`log_count`), under the names that Python gives the levels: dashboards
 /// know those. The function is the innermost span's name.
 #[derive(Debug, Clone, Copy, Default)]
@@ -157,5 +188,17 @@ mod tests {
         );
         assert!(page.contains("test_level -2\n"), "{page}");
         assert!(page.contains("process_resident_memory_bytes"), "{page}");
+        let timed = histogram("test_seconds", "Seconds", &[], &[1.0]);
+        timed.with_label_values(&[] as &[&str]).observe(0.5);
+        let expected = [
+            ("test_level", -2.0),
+            ("test_seconds_count", 1.0),
+            ("test_seconds_sum", 0.5),
+            ("test_things_total{kind=\"a \\\"b\\\"\"}", 3.0),
+        ];
+        assert_eq!(
+            values("test_"),
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
     }
 }

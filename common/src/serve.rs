@@ -80,12 +80,21 @@ pub struct BindError {
 /// # Errors
 /// If the address is taken or not ours.
 pub async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
-    let address = SocketAddr::new(host, port);
-    let error = |source| BindError { address, source };
-    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let listener = listen(host, port).await?;
+    let error = |source| BindError {
+        address: SocketAddr::new(host, port),
+        source,
+    };
     let address = listener.local_addr().map_err(error)?;
     tracing::info!(%address, "listening");
     Ok(listener)
+}
+
+/// Listens on an address, without a word.
+pub(crate) async fn listen(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
+    let address = SocketAddr::new(host, port);
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| BindError { address, source })
 }
 
 /// A router that has the page of metrics, at `/metrics`.

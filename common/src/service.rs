@@ -3,11 +3,12 @@
 //!
 //! Exit codes: 0 after a clean end, 1 when the service could not do its work, 2 for bad options.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -16,10 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::metrics::CountLogLines;
+use crate::logging;
 use crate::serve::{self, BindError, Limits};
 
 /// Where the page of metrics may be asked for: Prometheus usually runs on another host or in
@@ -28,9 +27,6 @@ const METRICS_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A page of metrics is out in no time.
 const METRICS_GRACE: Duration = Duration::from_secs(1);
-
-/// One line per event that an operator acts on.
-const DEFAULT_LOG: &str = "info";
 
 /// So many tasks run before the system is asked who else has something to do. A task that sends a
 /// piece of a segment takes a tenth of a millisecond, to ask takes a thousandth; after 61 of them,
@@ -51,6 +47,21 @@ pub struct CommonOptions {
     /// it RUST_LOG decides, or else it is info
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+
+    /// The port of the backdoor, a shell inside the running process for `telnet 127.0.0.1 PORT`;
+    /// on this machine alone (0: off)
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub backdoor_port: u16,
+}
+
+/// The options in use, by name, without passwords; for operators.
+static CONFIG: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+
+/// The options of this process, by name, as they were given or by default. What could be a
+/// password is left out.
+#[must_use]
+pub fn config() -> BTreeMap<String, String> {
+    CONFIG.get().cloned().unwrap_or_default()
 }
 
 /// Reads the options of a service from its arguments, and from variables of the environment
@@ -61,9 +72,15 @@ pub struct CommonOptions {
 /// The exit code, after help or one line of error was printed.
 pub fn options<O: CommandFactory + FromArgMatches>(service: &str) -> Result<O, ExitCode> {
     let command = with_environment(O::command(), service);
-    let matches = command.try_get_matches();
+    let matches = command.clone().try_get_matches();
     matches
-        .and_then(|mut matches| O::from_arg_matches_mut(&mut matches))
+        .and_then(|mut matches| {
+            let known = shown_options(&command, &matches);
+            let options = O::from_arg_matches_mut(&mut matches)?;
+            // Read once in the life of a process.
+            let _ = CONFIG.set(known);
+            Ok(options)
+        })
         .map_err(|error| {
             if error.use_stderr() {
                 bad_options(service, &one_line(&error))
@@ -96,6 +113,29 @@ fn with_environment(command: clap::Command, service: &str) -> clap::Command {
     })
 }
 
+/// What every option was given, or has by default. One whose value `--help` does not show either
+/// may be a password, unless it is a URL, which is shown without one.
+fn shown_options(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMap<String, String> {
+    let mut shown = BTreeMap::new();
+    for argument in command.get_arguments() {
+        let name = argument.get_id().as_str();
+        if matches!(name, "help" | "version") {
+            continue;
+        }
+        let given = matches.get_raw(name).into_iter().flatten();
+        let values = given.map(|value| {
+            let value = value.to_string_lossy();
+            match argument.is_hide_env_values_set() && !value.contains("://") {
+                true => "***".to_owned(),
+                false => crate::http::shown_text(&value),
+            }
+        });
+        let values: Vec<String> = values.collect();
+        shown.insert(name.to_owned(), values.join(","));
+    }
+    shown
+}
+
 /// `clap`'s message without its hints: one line that names what was wrong.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
@@ -117,7 +157,7 @@ where
     F: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
-    if let Err(error) = log_to_stderr(options.log.as_deref()) {
+    if let Err(error) = logging::to_stderr(options.log.as_deref()) {
         let whose = if options.log.is_some() {
             "--log"
         } else {
@@ -175,25 +215,6 @@ pub fn max_open_files() -> usize {
     limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     })
-}
-
-/// Logs to standard error, one line an event, and counts what is logged.
-fn log_to_stderr(filter: Option<&str>) -> Result<(), String> {
-    let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
-    let from_environment = from_environment.filter(|filter| !filter.is_empty());
-    let filter = filter.or(from_environment.as_deref());
-    let filter = filter.unwrap_or(DEFAULT_LOG);
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(crate::terminal::LogLines)
-        .with_ansi(colours);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .with(CountLogLines)
-        .try_init()
-        .map_err(|error| error.to_string())
 }
 
 /// Sets off `shutdown` at the first SIGTERM or SIGINT and ends the process at the second.
@@ -269,10 +290,30 @@ mod tests {
             [
                 "DOWNLOADER_BASE_DIR",
                 "DOWNLOADER_LOG",
+                "DOWNLOADER_BACKDOOR_PORT",
                 "DOWNLOADER_CHANNELS",
                 "DOWNLOADER_METRICS_PORT"
             ]
         );
+    }
+
+    #[test]
+    fn options_are_shown_without_passwords() {
+        let command = command().mut_arg("log", |argument| argument.hide_env_values(true));
+        let channel = "a:url:http://u:secret@h/x?token=secret";
+        let matches = command
+            .clone()
+            .try_get_matches_from(["x", "b", channel, "--log", "secret"]);
+        let shown = shown_options(&command, &matches.unwrap());
+        let expected = [
+            ("backdoor_port", "0"),
+            ("base_dir", "."),
+            ("channels", "b,a:url:http://***@h/x?…"),
+            ("log", "***"),
+            ("metrics_port", "8001"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(shown, BTreeMap::from(expected));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use common::backdoor::{self, Registry};
 use common::http::{HttpClient, HttpError};
 use common::names::{Channel, Quality};
 use common::serve::BindError;
@@ -144,7 +145,7 @@ pub enum RunError {
     /// No client.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// No port for metrics.
+    /// No port for metrics, or for the backdoor.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The base directory is a file.
@@ -169,6 +170,8 @@ pub async fn run(
     let store = Store::new(base);
     let last = CancellationToken::new();
     let page = service::serve_metrics(options.metrics_port, last.clone()).await?;
+    let registry = Registry::new("downloader");
+    let door = backdoor::open(options.common.backdoor_port, registry, &shutdown).await?;
     let mut tasks = JoinSet::new();
     for spec in channels {
         tasks.spawn(clean_up(store.clone(), spec.name.clone(), shutdown.clone()));
@@ -192,6 +195,9 @@ pub async fn run(
     // The page goes last, so that the end can be seen on it.
     last.cancel();
     let _ = page.await;
+    if let Some(door) = door {
+        let _ = door.await;
+    }
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
+use common::backdoor::{self, Registry};
 use common::serve::{self, BindError, Limits};
 use common::service::{self, CommonOptions};
 use common::store::Store;
@@ -171,7 +172,13 @@ impl Families {
 /// If the address is taken or not ours.
 pub async fn run(options: &Options, shutdown: CancellationToken) -> Result<(), BindError> {
     let listener = serve::bind(options.host, options.port).await?;
+    let registry = Registry::new("restreamer");
+    let door = backdoor::open(options.common.backdoor_port, registry, &shutdown).await?;
     run_on(listener, options, shutdown).await;
+    if let Some(door) = door {
+        // Its own concern, and over.
+        let _ = door.await;
+    }
     Ok(())
 }
 

@@ -197,15 +197,13 @@ fn a_successor_goes_on_where_the_worker_before_it_was() {
 
 #[test]
 fn short_segments_with_dates_to_the_whole_second_are_told_apart() {
-    let text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned()
-        + &(0..6)
-            .map(|n| {
-                let second = n / 2;
-                format!(
-                    "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:00:0{second}Z\n#EXTINF:0.5,\n{n}.ts\n"
-                )
-            })
-            .collect::<String>();
+    let mut text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned();
+    for n in 0..6 {
+        let second = n / 2;
+        text.push_str(&format!(
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:00:0{second}Z\n#EXTINF:0.5,\n{n}.ts\n"
+        ));
+    }
     let base = "http://h/index.m3u8".parse().unwrap();
     let Playlist::Media(media) = read(text.as_bytes(), &base).unwrap() else {
         panic!("a master playlist");
