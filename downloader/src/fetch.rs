@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderName, RANGE};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
-use crate::playlist::{self, ByteRange, Playlist, PlaylistError};
+use crate::playlist::{self, ByteRange, Playlist, PlaylistError, Reading};
 
 /// A day of 2 s segments with URLs as long as Twitch's is 35 MB.
 const MAX_PLAYLIST: u64 = 64 * 1024 * 1024;
@@ -70,15 +70,6 @@ impl FetchError {
     }
 }
 
-/// A playlist as it was read, and as it came.
-#[derive(Debug, Clone)]
-pub struct Fetched {
-    /// What it says.
-    pub playlist: Playlist,
-    /// To the byte.
-    pub text: Bytes,
-}
-
 /// Fetches a playlist. `purpose` names the request in the metrics. Later attempts go over
 /// connections of their own.
 ///
@@ -89,8 +80,22 @@ pub async fn playlist(
     purpose: &str,
     url: &Url,
     hedge: Hedge,
-) -> Result<Fetched, FetchError> {
+) -> Result<Playlist, FetchError> {
     playlist_with(client, purpose, url, hedge, &[]).await
+}
+
+/// Fetches a media playlist that is polled; `before` is what the poll before brought.
+///
+/// # Errors
+/// [`FetchError`].
+pub(crate) async fn media_playlist(
+    client: &HttpClient,
+    url: &Url,
+    hedge: Hedge,
+    before: Option<&Reading>,
+) -> Result<Reading, FetchError> {
+    let read = |body, base: &Url| Reading::read(before, body, base);
+    read_with(client, "media_playlist", url, hedge, &[], read).await
 }
 
 /// The same with headers.
@@ -100,7 +105,19 @@ pub(crate) async fn playlist_with(
     url: &Url,
     hedge: Hedge,
     headers: &[(HeaderName, &str)],
-) -> Result<Fetched, FetchError> {
+) -> Result<Playlist, FetchError> {
+    let read = |body: Bytes, base: &Url| playlist::read(&body, base);
+    read_with(client, purpose, url, hedge, headers, read).await
+}
+
+async fn read_with<T>(
+    client: &HttpClient,
+    purpose: &str,
+    url: &Url,
+    hedge: Hedge,
+    headers: &[(HeaderName, &str)],
+    read: impl Fn(Bytes, &Url) -> Result<T, PlaylistError>,
+) -> Result<T, FetchError> {
     let attempt = async |n: usize, progress: Progress| {
         let mut request = match n {
             0 => client.get(url),
@@ -113,16 +130,10 @@ pub(crate) async fn playlist_with(
         // Relative URIs are relative to where we ended up (RFC 8216 §4.1).
         let base = response.url().clone();
         let body = http::read_all_noting(response, "playlist", MAX_PLAYLIST, &progress).await?;
-        match playlist::read(&body, &base) {
-            Ok(playlist) => Ok(Fetched {
-                playlist,
-                text: body,
-            }),
-            Err(source) => Err(FetchError::Playlist {
-                url: http::shown(&base),
-                source,
-            }),
-        }
+        read(body, &base).map_err(|source| FetchError::Playlist {
+            url: http::shown(&base),
+            source,
+        })
     };
     hedge.run(attempt).await.map_err(|error| match error {
         HedgeError::Failed(error) => error,

@@ -4,8 +4,9 @@
 
 mod attempt;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use common::hedge::Progress;
 use common::http::{HttpClient, HttpError};
@@ -21,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::AttemptError;
 use crate::metrics::{METRICS, labels};
 use crate::playlist::Encryption;
-use crate::recorded::Recorded;
+use crate::recorded::{Recorded, Since};
 use crate::shared::{SharedError, SharedParts};
 use crate::timeline::Wanted;
 use crate::timing::Timing;
 
 /// A full disk fails every segment: one line a minute says it.
-const DISK_COMPLAINT: std::time::Duration = std::time::Duration::from_secs(60);
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// How a try ended.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub enum Outcome {
     Recorded(SegmentType),
     /// It was there in full already.
     Known,
+    /// It got its final name, and there is another one of its start and duration.
+    Beside,
     /// It cannot be had from there, not now and not later.
     Lost(Loss),
     /// It did not come this time.
@@ -46,6 +49,8 @@ pub enum Outcome {
     NotStored,
     /// The process is stopping.
     Stopped,
+    /// A fault in this program.
+    Crashed,
 }
 
 /// Why a segment cannot be had.
@@ -63,6 +68,9 @@ pub enum Loss {
     /// It is larger than any segment that we would believe.
     #[error("{0}")]
     TooLarge(String),
+    /// Every try ended by a fault in this program.
+    #[error("getting it crashed")]
+    Crashed,
 }
 
 impl Loss {
@@ -73,6 +81,7 @@ impl Loss {
             Loss::Late(_) => "late",
             Loss::Encrypted(_) => "encrypted",
             Loss::TooLarge(_) => "too_large",
+            Loss::Crashed => "crashed",
         }
     }
 }
@@ -95,8 +104,26 @@ pub struct Getter {
     quality: Quality,
     timing: Timing,
     recorded: Recorded,
-    /// When a full disk was last complained about.
-    complained: std::sync::Mutex<Option<Instant>>,
+    /// That the disk is full.
+    complaint: Seldom,
+    /// That dates come a second time.
+    dates_told: Seldom,
+}
+
+/// Something that is said once a minute at most.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// True iff it is to be said now.
+    fn is_due(&self) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = said.is_none_or(|at| at.elapsed() >= SELDOM);
+        if due {
+            *said = Some(Instant::now());
+        }
+        due
+    }
 }
 
 /// A segment to get.
@@ -108,6 +135,11 @@ pub struct Job {
     pub doubtful: bool,
     /// What it needs and shares with others.
     pub(crate) shared: Arc<SharedParts>,
+    /// When the oldest segment of its list came into it: what was written before that under its
+    /// date is another segment, of an encoder that has no clock. `None`: nothing can be said.
+    pub(crate) listed_since: Option<SystemTime>,
+    /// True iff it is recorded, and only to be compared with what is.
+    pub(crate) is_probe: bool,
     /// Bytes of the longest piece that was kept: a shorter one is not worth a file.
     kept: AtomicU64,
 }
@@ -118,6 +150,8 @@ impl Job {
             wanted,
             doubtful,
             shared,
+            listed_since: None,
+            is_probe: false,
             kept: AtomicU64::new(0),
         }
     }
@@ -141,7 +175,8 @@ impl Getter {
             quality,
             timing,
             recorded,
-            complained: std::sync::Mutex::new(None),
+            complaint: Seldom::default(),
+            dates_told: Seldom::default(),
         }
     }
 
@@ -154,7 +189,7 @@ impl Getter {
         let (channel, quality) = (&self.channel, &self.quality);
         let start = job.wanted.start.to_rfc3339();
         match &outcome {
-            Outcome::Lost(loss) => self.lose(&job.wanted, loss),
+            Outcome::Lost(loss) if !job.is_probe => self.lose(&job.wanted, loss),
             outcome => tracing::debug!(%channel, %quality, start, ?outcome, "a try at a segment"),
         }
         outcome
@@ -181,10 +216,19 @@ impl Getter {
             let method = format!("{} (key format {})", foreign.method, foreign.format);
             return Outcome::Lost(Loss::Encrypted(method));
         }
-        if self.recorded.has(wanted.start, wanted.duration).await {
+        let there = self.recorded.has(wanted.start, wanted.duration).await;
+        let is_other = |there: Since| wanted.again || there.is_before(job.listed_since);
+        if there.is_some_and(|there| !is_other(there)) {
             return Outcome::Known;
         }
         match self.hedged(job, stops).await {
+            Ok(committed) if there.is_some() && committed.segment.is_full() => {
+                if committed.existed {
+                    return Outcome::Known;
+                }
+                self.tell_date_again(wanted);
+                Outcome::Beside
+            }
             Ok(committed) => Outcome::Recorded(committed.segment.kind()),
             Err(AttemptError::Gone(status)) => Outcome::Lost(Loss::Gone(status)),
             Err(AttemptError::Missing(status)) => Outcome::Missing(status),
@@ -288,13 +332,21 @@ impl Getter {
 
     /// Says once a minute that the disk does not take what we have.
     fn complain(&self, error: &StoreError) {
-        let mut complained = match self.complained.lock() {
-            Ok(complained) => complained,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        if complained.is_none_or(|at| at.elapsed() >= DISK_COMPLAINT) {
-            *complained = Some(Instant::now());
+        if self.complaint.is_due() {
             tracing::error!(channel = %self.channel, quality = %self.quality, %error, "cannot store segments; trying again");
+        }
+    }
+
+    /// Counts a segment that was recorded beside another of its date, and says so once a minute.
+    fn tell_date_again(&self, wanted: &Wanted) {
+        let (channel, quality) = (&self.channel, &self.quality);
+        METRICS
+            .dates_again
+            .with_label_values(&labels(channel, quality))
+            .inc();
+        if self.dates_told.is_due() {
+            let start = wanted.start.to_rfc3339();
+            tracing::warn!(%channel, %quality, start, "the origin uses dates again (an encoder without a clock?): what is recorded of them stays, and the new segments are kept beside it");
         }
     }
 

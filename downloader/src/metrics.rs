@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     pub(crate) missed: IntCounterVec,
     pub(crate) lost: IntCounterVec,
     pub(crate) gaps: IntCounterVec,
+    pub(crate) dates_again: IntCounterVec,
+    pub(crate) crashes: IntCounterVec,
     pub(crate) poll_failures: IntCounterVec,
     pub(crate) running: IntGaugeVec,
     pub(crate) generation: IntGaugeVec,
@@ -54,6 +56,16 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     gaps: counter(
         "segments_gap",
         "Segments the origin says it does not have",
+        PLAIN,
+    ),
+    dates_again: counter(
+        "segments_date_again",
+        "Segments recorded beside another of the same date: encoders without a clock",
+        PLAIN,
+    ),
+    crashes: counter(
+        "getters_crashed",
+        "Downloads of segments that ended by a fault in this program",
         PLAIN,
     ),
     poll_failures: counter(

@@ -6,15 +6,18 @@
 //! costs that line's segment, never the list, and is reported.
 
 mod attributes;
+mod listed;
 mod master;
 mod media;
+mod reading;
 #[cfg(test)]
 mod tests;
 
 use url::Url;
 
+pub use listed::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
 pub use master::{AudioRendition, MasterPlaylist, Variant};
-pub use media::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
+pub use reading::Reading;
 
 /// The first line of every playlist (RFC 8216 §4.3.1.1).
 const HEADER: &str = "#EXTM3U";
@@ -69,17 +72,25 @@ pub fn read(bytes: &[u8], base: &Url) -> Result<Playlist, PlaylistError> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
     if !first.starts_with(HEADER) {
-        return Err(PlaylistError::NoHeader(first.chars().take(40).collect()));
+        return Err(no_header(first));
     }
-    let is_master = lines
-        .clone()
-        .take_while(|line| !line.starts_with("#EXTINF:"))
-        .any(|line| line.starts_with("#EXT-X-STREAM-INF:"));
-    if is_master {
+    if is_master(lines.clone()) {
         Ok(Playlist::Master(master::read(lines, base)))
     } else {
         media::read(lines, base).map(Playlist::Media)
     }
+}
+
+/// That a text begins with this line, not as a playlist does.
+fn no_header(first: &str) -> PlaylistError {
+    PlaylistError::NoHeader(first.chars().take(40).collect())
+}
+
+/// Which kind of playlist it is, by its lines.
+fn is_master<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
+    lines
+        .take_while(|line| !line.starts_with("#EXTINF:"))
+        .any(|line| line.starts_with("#EXT-X-STREAM-INF:"))
 }
 
 /// What was wrong with lines of a list, for the log.

@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::debug::Kept;
 use crate::getter::Job;
 use crate::rendition::Claim;
 
@@ -19,7 +18,9 @@ pub(crate) struct Queued {
     /// Nobody else gets it from there.
     pub(crate) claim: Claim,
     /// Playlists that are to be kept beside it.
-    pub(crate) playlists: Vec<(DateTime<Utc>, Bytes)>,
+    pub(crate) playlists: Arc<[Arc<Kept>]>,
+    /// How often getting it crashed.
+    pub(crate) crashes: u32,
     /// When it was tried first.
     pub(crate) tried: Option<Instant>,
     /// Held while a getter tries it again: counts those.

@@ -14,13 +14,16 @@ use common::store::Store;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::getter::Getter;
+use crate::getter::{Getter, Job};
 use crate::playlist::ByteRange;
 use crate::timeline::{Newest, Timeline, Wanted};
 use crate::timing::Timing;
 
 /// A segment may be fetched from so many places at once: the old connection's and the new one's.
 const MOST_PLACES: usize = 2;
+
+/// So many segments that others have in hand are remembered, the newest.
+const MOST_REFUSED: usize = 1000;
 
 /// So many losses are remembered, so that a segment is not lost twice; the oldest go first. More
 /// than the longest list has.
@@ -46,7 +49,21 @@ pub struct Rendition {
     seen: Mutex<Seen>,
     hands: Mutex<Hands>,
     /// What the lists so far have shown, for the next worker.
-    memory: Mutex<Option<Timeline>>,
+    memory: Mutex<Option<SharedTimeline>>,
+    /// What nobody may take in hand now: asked for again by whoever polls.
+    refused: Mutex<VecDeque<Postponed>>,
+}
+
+/// What a worker's lists have shown; changed by that worker alone.
+pub(crate) type SharedTimeline = Arc<Mutex<Timeline>>;
+
+/// A segment that others have in hand: asked for again, in case they let go without having got
+/// it, by the worker that was refused or one that comes after it.
+#[derive(Debug)]
+pub(crate) struct Postponed {
+    pub(crate) job: Job,
+    /// When it was refused first.
+    pub(crate) since: Instant,
 }
 
 /// What the newest playlists showed.
@@ -141,19 +158,35 @@ impl Rendition {
             seen: Mutex::default(),
             hands: Mutex::default(),
             memory: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
     /// A timeline for a new worker, which goes on where the one before it was.
     pub(crate) fn timeline(&self) -> Timeline {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.clone().unwrap_or_default().for_successor()
+        let memory = lock(&self.memory).clone();
+        let timeline = memory.map(|timeline| lock(&timeline).clone());
+        timeline.unwrap_or_default().for_successor()
     }
 
-    /// Keeps what the lists have shown; `None` forgets it, so that the next worker takes
+    /// Keeps what a worker's lists have shown; `None` forgets it, so that the next worker takes
     /// everything that is listed for new.
-    pub(crate) fn remember(&self, timeline: Option<Timeline>) {
-        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+    pub(crate) fn remember(&self, timeline: Option<SharedTimeline>) {
+        *lock(&self.memory) = timeline;
+    }
+
+    /// Keeps a segment that is in other hands.
+    pub(crate) fn postpone(&self, postponed: Postponed) {
+        let mut refused = lock(&self.refused);
+        if refused.len() == MOST_REFUSED {
+            refused.pop_front();
+        }
+        refused.push_back(postponed);
+    }
+
+    /// All that were postponed, to be asked for again.
+    pub(crate) fn postponed(&self) -> VecDeque<Postponed> {
+        std::mem::take(&mut *lock(&self.refused))
     }
 
     /// True iff a jump of dates may ask for a successor: now and then, not at every jump.
@@ -229,7 +262,7 @@ impl Rendition {
         let which = (wanted.start, wanted.duration);
         let place = (wanted.url.clone(), wanted.range);
         let mut hands = self.hands();
-        if hands.lost.contains(&hash(&(which, &place))) {
+        if !wanted.again && hands.lost.contains(&hash(&(which, &place))) {
             return Err(Refused::Lost);
         }
         let held = hands.held.entry(which).or_default();
@@ -245,12 +278,18 @@ impl Rendition {
     }
 
     fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
-        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock(&self.seen))
     }
 
     fn hands(&self) -> std::sync::MutexGuard<'_, Hands> {
-        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hands)
     }
+}
+
+/// Every change under these locks leaves things whole; what a worker that crashed had is
+/// forgotten ([`Rendition::remember`]).
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hash(value: &impl Hash) -> u64 {
@@ -311,6 +350,7 @@ mod tests {
             init: None,
             encryption: None,
             discontinuity: false,
+            again: false,
         };
         let (old, new, third) = (
             wanted("http://a/1"),

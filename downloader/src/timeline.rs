@@ -2,23 +2,26 @@
 //! gives every segment its date. Pure: no I/O, and the clock comes in from outside.
 //!
 //! A segment is known by its URL and byte range, and by when it is: a restarted encoder uses
-//! names again, and a content network may serve a list from a minute ago.
+//! names again, and a content network may serve a list from a minute ago. An encoder without a
+//! clock uses dates again too: whatever may be of its next run is marked as `again`, to be
+//! fetched although something of that date is recorded already.
 
+mod dates;
+mod doubts;
+mod known;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::segment::SegmentDuration;
 use url::Url;
 
+use self::dates::{Dated, ROUNDED, after, earlier, earlier_by, implied, seconds, skew};
+use self::doubts::Doubts;
+use self::known::KnownSegments;
 use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
-
-/// A date that differs by more from what was expected is skew (SPEC §5).
-const SKEW: TimeDelta = TimeDelta::milliseconds(10);
 
 /// Dates of one and the same segment may differ by so much between lists: origins round …
 const SAME: TimeDelta = TimeDelta::milliseconds(500);
@@ -26,14 +29,6 @@ const SAME: TimeDelta = TimeDelta::milliseconds(500);
 /// … and by this part of what the list shows: where only its first segment has a date, those of
 /// the others are sums of durations, which some origins round to whole seconds.
 const SAME_PART: f64 = 0.05;
-
-/// A date that is earlier than expected by less than this, but by more than half a segment, is
-/// one that was cut to the whole second.
-const ROUNDED: TimeDelta = TimeDelta::milliseconds(1000);
-
-/// A segment that was in none of so many lists is forgotten. Longer than any content network
-/// serves an old list for, at a poll a second.
-const FORGOTTEN_AFTER: u64 = 120;
 
 /// An old list from a content network is behind by a few segments; a list without dates that
 /// begins this much earlier than the one before it is a restarted encoder's.
@@ -58,6 +53,8 @@ pub struct Wanted {
     pub encryption: Option<Arc<Encryption>>,
     /// True iff a discontinuity stands before it: what it needs may have changed under its name.
     pub discontinuity: bool,
+    /// True iff the dates have begun again: what is recorded of this date may be another segment.
+    pub again: bool,
 }
 
 impl Wanted {
@@ -87,6 +84,10 @@ pub struct News {
     pub by_our_clock: bool,
     /// True iff the list holds a segment, new or not, that is no advertisement.
     pub has_show: bool,
+    /// The list is behind, with names and dates that were there before: an old one, or one of an
+    /// encoder that has begun again with both. What this segment holds now tells which; if it is
+    /// something else, [`Timeline::begin_again`] is to be told.
+    pub doubted: Option<Wanted>,
 }
 
 /// A date that differs from what was expected.
@@ -96,18 +97,6 @@ pub struct Skew {
     pub start: DateTime<Utc>,
     /// By how much it is later than expected.
     pub difference: TimeDelta,
-}
-
-/// A hash of where and which part: what one request would fetch. A list of a day has many.
-type Key = u64;
-
-/// A segment that was listed before.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    sequence: u64,
-    start: DateTime<Utc>,
-    /// The number of the list that it was last in.
-    last_list: u64,
 }
 
 /// The newest segment of all lists so far.
@@ -122,7 +111,7 @@ pub struct Newest {
 /// What the lists of one media playlist have shown so far.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
-    known: HashMap<Key, Known>,
+    known: KnownSegments,
     newest: Option<Newest>,
     /// True until a worker has taken its first list.
     fresh: bool,
@@ -133,16 +122,13 @@ pub struct Timeline {
     lists: u64,
     /// True iff any list had a date.
     dated: bool,
-}
-
-/// A list with what is known of its segments.
-struct Dated<'a> {
-    list: &'a MediaPlaylist,
-    /// The start of each that was listed before.
-    known: Vec<Option<DateTime<Utc>>>,
-    /// The start of each by the dates of this list; none if it has no date.
-    implied: Option<Vec<DateTime<Utc>>>,
-    now: DateTime<Utc>,
+    /// True iff the latest list held a segment that is no advertisement.
+    had_show: bool,
+    /// Dates before this one come a second time.
+    again_until: Option<DateTime<Utc>>,
+    doubts: Doubts,
+    /// True from when the dates were found to begin again until the next list.
+    unsettled: bool,
 }
 
 impl Timeline {
@@ -159,10 +145,35 @@ impl Timeline {
         self.newest
     }
 
+    /// Takes the latest list as it came once more, the same to the byte.
+    pub fn update_unchanged(&mut self, list: &MediaPlaylist, now: DateTime<Utc>) -> News {
+        if self.unsettled {
+            return self.update(list, now);
+        }
+        self.latest = Some(now);
+        News {
+            by_our_clock: !self.dated,
+            has_show: self.had_show,
+            doubted: self.doubts.next(),
+            ..News::default()
+        }
+    }
+
+    /// What a list has under a known name and date was found to be something else: all that is
+    /// known is of an earlier run of the encoder.
+    pub fn begin_again(&mut self) {
+        self.known.clear();
+        self.again_until = self.again_until.max(self.newest.map(|newest| newest.end));
+        self.unsettled = true;
+        self.doubts = Doubts::default();
+    }
+
     /// Takes a list as it came at `now`.
     pub fn update(&mut self, list: &MediaPlaylist, now: DateTime<Utc>) -> News {
         self.lists += 1;
         let mut news = News::default();
+        self.had_show = false;
+        self.doubts.list = None;
         let Some((first, last)) = list.segments.first().zip(list.segments.last()) else {
             return news;
         };
@@ -178,6 +189,11 @@ impl Timeline {
             now,
         };
         let none_known = dated.known.iter().all(Option::is_none);
+        self.doubts.list = self.doubtful(&dated);
+        news.doubted = self.doubts.next();
+        if none_known && let Some(newest) = self.newest.filter(|newest| dated.is_before(*newest)) {
+            self.again_until = self.again_until.max(Some(newest.end));
+        }
         match self.newest {
             Some(newest) if none_known && last.sequence < newest.sequence => {
                 news.restarted = true;
@@ -205,15 +221,21 @@ impl Timeline {
         self.fresh = false;
         self.first_sequence = first.sequence;
         self.latest = Some(now);
-        let forgotten = self.lists.saturating_sub(FORGOTTEN_AFTER);
-        self.known.retain(|_, known| known.last_list >= forgotten);
+        self.known.forget_old(self.lists);
+        self.had_show = news.has_show;
+        self.unsettled = false;
         news
     }
 
     /// Notes all segments of a list, and says which of them are news.
     fn take(&mut self, dated: &Dated<'_>, starts: &[DateTime<Utc>], news: &mut News) {
+        let mut latest = None;
         for (n, listed) in dated.list.segments.iter().enumerate() {
             let start = starts[n];
+            // In the middle of a list, too, dates may begin again.
+            let jumps_back = latest.is_some_and(|latest| start < earlier_by(latest, ROUNDED));
+            latest = latest.max(Some(after(start, listed.duration)));
+            let again = jumps_back || self.again_until.is_some_and(|until| start < until);
             news.has_show |= !listed.advertisement;
             // A gap may be filled later: it stays unknown until then, but is told once.
             let told = self.remember(listed, start);
@@ -222,7 +244,7 @@ impl Timeline {
                 (true, true, _) if told => {}
                 (true, true, _) => news.gaps.push(listed.sequence),
                 (true, false, true) => news.advertisements += 1,
-                (true, false, false) => news.wanted.push(wanted(listed, start)),
+                (true, false, false) => news.wanted.push(wanted(listed, start, again)),
             }
             if self
                 .newest
@@ -234,6 +256,20 @@ impl Timeline {
                 });
             }
         }
+    }
+
+    /// What to look at again, if a list whose segments are all known is behind.
+    fn doubtful(&self, dated: &Dated<'_>) -> Option<Wanted> {
+        let segments = &dated.list.segments;
+        let is_behind = segments.last()?.sequence.saturating_add(1) < self.newest?.sequence;
+        if !is_behind || dated.known.iter().any(Option::is_none) {
+            return None;
+        }
+        let (listed, start) = segments
+            .iter()
+            .zip(&dated.known)
+            .rfind(|(listed, _)| !listed.advertisement && !listed.gap)?;
+        Some(wanted(listed, (*start)?, true))
     }
 
     /// True iff a list without dates begins so much earlier than the one before that it can only
@@ -253,18 +289,20 @@ impl Timeline {
     ) -> Vec<Option<DateTime<Utc>>> {
         let part = list.total().mul_f64(SAME_PART);
         let same = SAME.max(TimeDelta::from_std(part).unwrap_or(SAME));
-        let known_start = |(n, listed): (usize, &Listed)| {
-            let known = self.known.get(&key(listed, false))?;
-            let same_sequence = listed.sequence == known.sequence;
-            let is_same = match implied {
-                Some(implied) => {
-                    let half = TimeDelta::microseconds(listed.duration.micros() / 2);
-                    let most = if same_sequence { same } else { SAME.min(half) };
-                    (implied[n] - known.start).abs() <= most
-                }
-                None => same_sequence,
+        let known_start = |(n, listed): (usize, &Arc<Listed>)| {
+            let numbered = self
+                .known
+                .by_sequence(place(listed, false), listed.sequence);
+            let Some(implied) = implied else {
+                return numbered;
             };
-            is_same.then_some(known.start)
+            let half = TimeDelta::microseconds(listed.duration.micros() / 2);
+            numbered
+                .filter(|known| (implied[n] - *known).abs() <= same)
+                .or_else(|| {
+                    let place = place(listed, false);
+                    self.known.nearest(place, implied[n], SAME.min(half))
+                })
         };
         list.segments.iter().enumerate().map(known_start).collect()
     }
@@ -296,17 +334,8 @@ impl Timeline {
 
     /// Notes that a segment was listed; whether the same was noted before.
     fn remember(&mut self, listed: &Listed, start: DateTime<Utc>) -> bool {
-        // A gap has a key of its own, so that the segment itself stays unknown.
-        let key = key(listed, listed.gap);
-        let known = Known {
-            sequence: listed.sequence,
-            start,
-            last_list: self.lists,
-        };
-        match self.known.insert(key, known) {
-            Some(before) => before.sequence == listed.sequence,
-            None => false,
-        }
+        let place = place(listed, listed.gap);
+        self.known.note(place, listed.sequence, start, self.lists)
     }
 
     /// When each segment of a list starts: as it was before; else by the list's own dates; else
@@ -359,51 +388,12 @@ impl Timeline {
     }
 }
 
-impl Dated<'_> {
-    /// How long a segment is on average, in seconds.
-    fn mean(&self) -> f64 {
-        self.list.total().as_secs_f64() / self.list.segments.len().max(1) as f64
-    }
+/// Where and which part. A gap has a place of its own, so that the segment itself stays unknown.
+fn place(listed: &Listed, gap: bool) -> u64 {
+    if gap { !listed.place } else { listed.place }
 }
 
-fn seconds(delta: TimeDelta) -> f64 {
-    delta
-        .num_microseconds()
-        .map_or(f64::MAX, |micros| micros as f64 / 1e6)
-}
-
-/// When each segment starts by the dates of its list alone: its own, or that of the nearest one
-/// before it, else after it, and the durations between; none if no segment has a date.
-fn implied(segments: &[Listed]) -> Option<Vec<DateTime<Utc>>> {
-    let anchor = segments.iter().position(|listed| listed.date.is_some())?;
-    let before = segments[..anchor]
-        .iter()
-        .rev()
-        .map(|listed| listed.duration);
-    let mut next = before.fold(segments[anchor].date?, earlier);
-    let mut starts = Vec::with_capacity(segments.len());
-    let mut previous: Option<&Listed> = None;
-    for listed in segments {
-        // Dates to the whole second give several short segments the same one.
-        let rounded = previous.zip(listed.date).is_some_and(|(previous, date)| {
-            let half = TimeDelta::microseconds(previous.duration.micros() / 2);
-            !listed.discontinuity && date <= next && next - date > half && next - date < ROUNDED
-        });
-        let start = listed.date.filter(|_| !rounded).unwrap_or(next);
-        next = after(start, listed.duration);
-        starts.push(start);
-        previous = Some(listed);
-    }
-    Some(starts)
-}
-
-fn key(listed: &Listed, gap: bool) -> Key {
-    let mut hasher = DefaultHasher::new();
-    (listed.url.as_str(), listed.range, gap).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn wanted(listed: &Listed, start: DateTime<Utc>) -> Wanted {
+fn wanted(listed: &Listed, start: DateTime<Utc>, again: bool) -> Wanted {
     Wanted {
         sequence: listed.sequence,
         url: listed.url.clone(),
@@ -413,34 +403,6 @@ fn wanted(listed: &Listed, start: DateTime<Utc>) -> Wanted {
         init: listed.init.clone(),
         encryption: listed.encryption.clone(),
         discontinuity: listed.discontinuity,
+        again,
     }
-}
-
-/// The first jump of a date at a new segment: its own against where the one before it ends.
-/// A discontinuity announces a jump.
-fn skew(
-    segments: &[Listed],
-    matching: &[Option<DateTime<Utc>>],
-    starts: &[DateTime<Utc>],
-) -> Option<Skew> {
-    (1..segments.len())
-        .filter(|&n| matching[n].is_none() && !segments[n].discontinuity)
-        .filter(|&n| segments[n].advertisement == segments[n - 1].advertisement)
-        .find_map(|n| {
-            let expected = after(starts[n - 1], segments[n - 1].duration);
-            let start = segments[n].date?;
-            let difference = start - expected;
-            (difference.abs() > SKEW).then_some(Skew { start, difference })
-        })
-}
-
-fn after(start: DateTime<Utc>, duration: SegmentDuration) -> DateTime<Utc> {
-    start
-        .checked_add_signed(TimeDelta::microseconds(duration.micros()))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-fn earlier(end: DateTime<Utc>, duration: SegmentDuration) -> DateTime<Utc> {
-    end.checked_sub_signed(TimeDelta::microseconds(duration.micros()))
-        .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

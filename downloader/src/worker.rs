@@ -1,29 +1,29 @@
 //! Records one rendition from one media playlist (SPEC §5): polls it, and has a getter fetch
 //! whatever is new. One loop is the only one that starts getters.
 
-use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::timing::jitter;
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::debug::{self, Playlists};
+use crate::debug::{self, Kept, Playlists};
 use crate::fetch::{self, FetchError};
 use crate::getter::{Job, Loss, Outcome, Stops};
 use crate::metrics::{METRICS, labels};
-use crate::playlist::{MediaPlaylist, Playlist, Problems};
+use crate::playlist::{MediaPlaylist, Problems, Reading};
 use crate::queue::{Queue, Queued};
-use crate::rendition::{Refused, Rendition, Shown};
+use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, Shown, lock};
 use crate::shared::SharedParts;
-use crate::timeline::{Newest, News, Timeline, Wanted};
+use crate::timeline::{Newest, News};
 
 /// What a worker tells its manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +68,14 @@ pub struct Worker {
     pub max_getters: usize,
 }
 
-/// A list, and as it came.
-type Polled = Result<(MediaPlaylist, Bytes), FetchError>;
+type Polled = Result<Reading, FetchError>;
 
-/// So many segments that others have in hand are remembered, the newest.
-const MOST_REFUSED: usize = 1000;
+/// A segment is in the list for as long as the list shows, and for so much longer at most: a
+/// list from a content network or one that stood still for a while.
+const LINGERS: Duration = Duration::from_secs(10 * 60);
+
+/// A segment that crashes its getter so often would do so again.
+const MOST_CRASHES: u32 = 3;
 
 /// A list whose end is so many target durations behind what was seen elsewhere is an old one.
 const STALE_TARGETS: u32 = 3;
@@ -82,10 +85,8 @@ type Poll = Pin<Box<dyn Future<Output = Polled> + Send>>;
 /// A worker at work.
 struct Run {
     worker: Worker,
-    timeline: Timeline,
+    timeline: SharedTimeline,
     queue: Queue,
-    /// What others have in hand: asked for again, in case they let go without having got it.
-    refused: VecDeque<(Wanted, bool, Instant)>,
     /// Cloned for each getter that tries again.
     again: Arc<()>,
     getters: JoinSet<(Queued, Outcome)>,
@@ -111,6 +112,8 @@ struct Run {
     /// When it last asked for a successor because nothing changed, or else began.
     asked: Instant,
     playlists: Playlists,
+    /// What the poll before brought.
+    last: Option<Reading>,
     /// Of the list before: what is wrong with every list is told once.
     problems: Problems,
 }
@@ -131,10 +134,9 @@ impl Worker {
             .with_label_values(&labels)
             .set(generation);
         let run = Run {
-            timeline: self.rendition.timeline(),
+            timeline: Arc::new(Mutex::new(self.rendition.timeline())),
             worker: self,
             queue: Queue::default(),
-            refused: VecDeque::new(),
             again: Arc::default(),
             getters: JoinSet::new(),
             shared: Arc::default(),
@@ -151,6 +153,7 @@ impl Worker {
             warned_of_clock: false,
             asked: Instant::now(),
             playlists: Playlists::default(),
+            last: None,
             problems: Problems::default(),
         };
         run.run().await;
@@ -187,11 +190,7 @@ impl Run {
                 outcome = poll_of(&mut self.poll), if self.poll.is_some() => {
                     self.poll = None;
                     match outcome {
-                        Ok((list, text)) => {
-                            let wanted = self.worker.rendition.playlist_debug;
-                            self.playlists.keep(wanted, text);
-                            self.take(&list);
-                        }
+                        Ok(reading) => self.take(reading),
                         Err(error) => self.fail(&error),
                     }
                 }
@@ -211,22 +210,19 @@ impl Run {
         let rendition = Arc::clone(&self.worker.rendition);
         let url = self.worker.url.clone();
         let timing = rendition.timing;
+        let before = self.last.clone();
         self.poll_began = Instant::now();
         self.poll = Some(Box::pin(async move {
             let hedge = timing.hedge_for(timing.poll_hedge, rendition.window());
-            let fetched = fetch::playlist(&rendition.client, "media_playlist", &url, hedge).await?;
-            match fetched.playlist {
-                Playlist::Media(list) => Ok((list, fetched.text)),
-                Playlist::Master(_) => Err(FetchError::Playlist {
-                    url: common::http::shown(&url),
-                    source: crate::playlist::PlaylistError::Master,
-                }),
-            }
+            fetch::media_playlist(&rendition.client, &url, hedge, before.as_ref()).await
         }));
     }
 
     /// Takes a list: what is new in it is queued.
-    fn take(&mut self, list: &MediaPlaylist) {
+    fn take(&mut self, reading: Reading) {
+        let list = &*Arc::clone(&reading.list);
+        let is_same = |last: &Reading| Arc::ptr_eq(&last.list, &reading.list);
+        let unchanged = self.last.as_ref().is_some_and(is_same);
         let rendition = Arc::clone(&self.worker.rendition);
         let timing = rendition.timing;
         let (channel, quality) = (&rendition.channel, &rendition.quality);
@@ -244,8 +240,17 @@ impl Run {
             self.problems = list.problems.clone();
         }
         let now = Utc::now();
-        let news = self.timeline.update(list, now);
-        let newest = self.timeline.newest();
+        let mut timeline = lock(&self.timeline);
+        let news = match unchanged {
+            true => timeline.update_unchanged(list, now),
+            false => timeline.update(list, now),
+        };
+        let newest = timeline.newest();
+        drop(timeline);
+        if !unchanged {
+            self.playlists.keep(rendition.playlist_debug, &reading.text);
+        }
+        self.last = Some(reading);
         let before = rendition.newest();
         rendition.note(&Shown {
             window: list.total(),
@@ -254,7 +259,7 @@ impl Run {
             first,
             works: self.works,
         });
-        rendition.remember(Some(self.timeline.clone()));
+        rendition.remember(Some(Arc::clone(&self.timeline)));
         self.tell(&news);
         if let Some(newest) = newest {
             let behind = (now - newest.end).num_milliseconds() as f64 / 1000.0;
@@ -268,7 +273,7 @@ impl Run {
             self.works = true;
             self.report(Event::Works);
         }
-        self.enqueue(news);
+        self.enqueue(news, list);
         if list.ended && self.polling {
             if rendition.tells_end() {
                 tracing::info!(%channel, %quality, "the stream has ended");
@@ -281,46 +286,49 @@ impl Run {
     }
 
     /// Queues what is to be recorded, but for what others have in hand.
-    fn enqueue(&mut self, news: News) {
+    fn enqueue(&mut self, news: News, list: &MediaPlaylist) {
         let playlists = self.playlists.all();
+        // An ended list may be looked at again and again, for ever.
+        let shown = list.total().saturating_add(LINGERS);
+        let listed_since = SystemTime::now().checked_sub(shown).filter(|_| !list.ended);
+        let mut restarted = news.restarted;
         for wanted in news.wanted {
-            if wanted.discontinuity || news.restarted {
+            if wanted.discontinuity || std::mem::take(&mut restarted) {
                 self.shared = Arc::default();
             }
             let doubtful = self.doubtful_from.is_some_and(|from| wanted.start >= from);
-            self.take_in_hand(wanted, doubtful, playlists.clone(), Instant::now());
+            let mut job = Job::new(wanted, doubtful, Arc::clone(&self.shared));
+            job.listed_since = listed_since;
+            self.take_in_hand(job, &playlists, Instant::now());
+        }
+        if let Some(doubted) = news.doubted {
+            let mut job = Job::new(doubted, false, Arc::default());
+            job.is_probe = true;
+            self.take_in_hand(job, &Arc::default(), Instant::now());
         }
         // In case others have let go of what they did not get.
-        for (wanted, doubtful, since) in std::mem::take(&mut self.refused) {
+        for Postponed { job, since } in self.worker.rendition.postponed() {
             if since.elapsed() < self.worker.rendition.timing.segment_give_up {
-                self.take_in_hand(wanted, doubtful, Vec::new(), since);
+                self.take_in_hand(job, &Arc::default(), since);
             }
         }
     }
 
     /// Queues a segment, unless others have it in hand or it was lost before.
-    fn take_in_hand(
-        &mut self,
-        wanted: Wanted,
-        doubtful: bool,
-        playlists: Vec<(DateTime<Utc>, Bytes)>,
-        since: Instant,
-    ) {
-        match self.worker.rendition.claim(&wanted) {
+    fn take_in_hand(&mut self, job: Job, playlists: &Arc<[Arc<Kept>]>, since: Instant) {
+        match self.worker.rendition.claim(&job.wanted) {
             Ok(claim) => self.queue.push(Queued {
-                job: Job::new(wanted, doubtful, Arc::clone(&self.shared)),
+                job,
                 claim,
-                playlists,
+                playlists: Arc::clone(playlists),
+                crashes: 0,
                 tried: None,
                 again: None,
             }),
-            Err(Refused::Lost) => {}
-            Err(Refused::Held) => {
-                if self.refused.len() == MOST_REFUSED {
-                    self.refused.pop_front();
-                }
-                self.refused.push_back((wanted, doubtful, since));
+            Err(Refused::Held) if !job.is_probe => {
+                self.worker.rendition.postpone(Postponed { job, since });
             }
+            Err(Refused::Held | Refused::Lost) => {}
         }
     }
 
@@ -443,9 +451,11 @@ impl Run {
             let playlists = std::mem::take(&mut queued.playlists);
             let stops = self.stops.clone();
             self.getters.spawn(async move {
-                let getting = rendition.getter.get(&queued.job, &stops);
-                let noting = debug::write(&rendition, &queued.job.wanted, playlists);
-                let (outcome, ()) = tokio::join!(getting, noting);
+                let outcome = {
+                    let getting = rendition.getter.get(&queued.job, &stops);
+                    let noting = debug::write(&rendition, &queued.job.wanted, playlists);
+                    unless_it_crashes(async { tokio::join!(getting, noting).0 }).await
+                };
                 (queued, outcome)
             });
         }
@@ -458,7 +468,13 @@ impl Run {
         let timing = &rendition.timing;
         let (loss, patience) = match outcome {
             Outcome::Recorded(_) | Outcome::Known | Outcome::Stopped => return,
-            _ if self.stops.shutdown.is_cancelled() => return,
+            Outcome::Beside => {
+                if queued.job.is_probe {
+                    lock(&self.timeline).begin_again();
+                }
+                return;
+            }
+            _ if self.stops.shutdown.is_cancelled() || queued.job.is_probe => return,
             Outcome::Lost(_) => {
                 queued.claim.lost();
                 return;
@@ -469,6 +485,16 @@ impl Run {
                 self.queue
                     .push_back_until(Instant::now() + jitter(timing.segment_retry), queued);
                 return;
+            }
+            Outcome::Crashed => {
+                let labels = labels(&rendition.channel, &rendition.quality);
+                METRICS.crashes.with_label_values(&labels).inc();
+                queued.crashes += 1;
+                let patience = match queued.crashes < MOST_CRASHES {
+                    true => timing.segment_give_up,
+                    false => Duration::ZERO,
+                };
+                (Loss::Crashed, patience)
             }
             Outcome::Missing(status) => (Loss::Gone(status), timing.lately),
             Outcome::Failed(error) => (Loss::Late(error), timing.segment_give_up),
@@ -500,6 +526,21 @@ impl Run {
     }
 }
 
+/// The outcome of a try that may panic. What it shares with others is behind locks and atomics
+/// that a panic leaves whole.
+async fn unless_it_crashes(getting: impl Future<Output = Outcome>) -> Outcome {
+    match AssertUnwindSafe(getting).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(cause) => {
+            let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
+            let cause = text.unwrap_or_default();
+            tracing::error!(cause, "a getter crashed");
+            Outcome::Crashed
+        }
+    }
+}
+
 /// The outcome of a poll that is under way; never, if there is none.
 async fn poll_of(poll: &mut Option<Poll>) -> Polled {
     match poll {
@@ -516,5 +557,18 @@ impl Drop for Run {
             self.worker.rendition.remember(None);
         }
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_try_that_panics_is_an_outcome() {
+        let fine = unless_it_crashes(async { Outcome::Known }).await;
+        assert!(matches!(fine, Outcome::Known));
+        let crashed = unless_it_crashes(async { panic!("a test") }).await;
+        assert!(matches!(crashed, Outcome::Crashed));
     }
 }

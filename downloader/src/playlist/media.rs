@@ -10,7 +10,8 @@ use common::segment::SegmentDuration;
 use url::Url;
 
 use super::attributes::Attributes;
-use super::{PlaylistError, Problems, resolve};
+use super::listed::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist, place};
+use super::{PlaylistError, resolve};
 
 /// A week of segments of 2 s: more in one list is an attack or a mistake.
 const MAX_SEGMENTS: usize = 302_400;
@@ -20,89 +21,6 @@ const AD_TITLE: &str = "Amazon";
 
 /// The class of date ranges that are advertisements (SPEC §5).
 const AD_CLASS: &str = "twitch-stitched-ad";
-
-/// Part of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ByteRange {
-    /// The first byte.
-    pub offset: u64,
-    /// So many bytes; at least one.
-    pub length: u64,
-}
-
-/// What has to go in front of a segment (`EXT-X-MAP`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct InitSection {
-    /// Where it is.
-    pub url: Url,
-    /// Which part of it.
-    pub range: Option<ByteRange>,
-    /// How it is encrypted: by the `EXT-X-KEY` that stands before it.
-    pub encryption: Option<Arc<Encryption>>,
-}
-
-/// How a segment is encrypted (`EXT-X-KEY`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Encryption {
-    /// `AES-128`, `SAMPLE-AES` …
-    pub method: String,
-    /// Where the key is.
-    pub key: Option<Url>,
-    /// The initialization vector, if it is not the sequence number.
-    pub iv: Option<u128>,
-    /// `identity` or another format.
-    pub format: String,
-}
-
-/// A segment in the list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    /// Its media sequence number.
-    pub sequence: u64,
-    /// Where it is.
-    pub url: Url,
-    /// Which part of it.
-    pub range: Option<ByteRange>,
-    /// How long it is, exactly as the list says.
-    pub duration: SegmentDuration,
-    /// When it starts, if the list says so at this segment.
-    pub date: Option<DateTime<Utc>>,
-    /// True iff `EXT-X-DISCONTINUITY` stands before it.
-    pub discontinuity: bool,
-    /// True iff the origin says that it does not have it (`EXT-X-GAP`).
-    pub gap: bool,
-    /// True iff it is an advertisement by its title, by a date range, or between SCTE-35 marks.
-    pub advertisement: bool,
-    /// What goes in front of it.
-    pub init: Option<Arc<InitSection>>,
-    /// How it is encrypted; `None`: it is not.
-    pub encryption: Option<Arc<Encryption>>,
-}
-
-/// A media playlist.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct MediaPlaylist {
-    /// At least as long as every segment, by the origin's word; 0 if it does not say.
-    pub target_duration: Duration,
-    /// The segments, oldest first.
-    pub segments: Vec<Listed>,
-    /// True iff nothing will be added any more (`EXT-X-ENDLIST`).
-    pub ended: bool,
-    /// Lines that made no sense.
-    pub problems: Problems,
-}
-
-impl MediaPlaylist {
-    /// How much time it lists.
-    #[must_use]
-    pub fn total(&self) -> Duration {
-        let micros: i64 = self
-            .segments
-            .iter()
-            .fold(0, |sum, s| sum.saturating_add(s.duration.micros()));
-        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
-    }
-}
 
 pub(super) fn read<'a>(
     lines: impl Iterator<Item = &'a str>,
@@ -116,9 +34,12 @@ pub(super) fn read<'a>(
 }
 
 /// What has been read of the segment whose URI is still to come, and what applies from here on.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     base: &'a Url,
     list: MediaPlaylist,
+    /// True iff what applies to the segments that follow is no more than the sequence number, the
+    /// init section and the encryption, and no line applies to what stands before it.
+    plain: bool,
     sequence: u64,
     duration: Option<Result<SegmentDuration, String>>,
     title: &'a str,
@@ -139,10 +60,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(base: &'a Url) -> Reader<'a> {
+    pub(super) fn new(base: &'a Url) -> Reader<'a> {
         Reader {
             base,
             list: MediaPlaylist::default(),
+            plain: true,
             sequence: 0,
             duration: None,
             title: "",
@@ -160,13 +82,44 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn line(&mut self, line: &'a str) -> Result<(), PlaylistError> {
+    /// What has been read so far.
+    pub(super) fn list(&self) -> &MediaPlaylist {
+        &self.list
+    }
+
+    /// See [`Reader::plain`].
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Goes on behind segments that were read before, from a text that is the same to the byte.
+    /// Both texts have to be plain up to there.
+    pub(super) fn take_over(&mut self, segments: &[Arc<Listed>]) {
+        if let Some(last) = segments.last() {
+            self.sequence = last.sequence.saturating_add(1);
+            self.init.clone_from(&last.init);
+            self.encryption.clone_from(&last.encryption);
+            self.list.segments.extend_from_slice(segments);
+        }
+    }
+
+    pub(super) fn line(&mut self, line: &'a str) -> Result<(), PlaylistError> {
         let Some(tag) = line.strip_prefix('#') else {
             return self.uri(line);
         };
         // Whole names only: EXT-X-DISCONTINUITY-SEQUENCE is not EXT-X-DISCONTINUITY.
         let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
-        match name.trim_end() {
+        let name = name.trim_end();
+        self.plain &= match name {
+            "EXT-X-BYTERANGE" | "EXT-X-SCTE35-OUT" | "EXT-X-SCTE35-IN" => false,
+            "EXT-X-DATERANGE" => !value.contains(AD_CLASS),
+            // Where they belong they do no harm.
+            "EXT-X-MEDIA-SEQUENCE" | "EXT-X-TARGETDURATION" | "EXT-X-ENDLIST" => {
+                self.list.segments.is_empty()
+            }
+            _ => true,
+        };
+        match name {
             "EXTINF" => self.extinf(value),
             "EXT-X-BYTERANGE" => self.range = Some(value),
             "EXT-X-PROGRAM-DATE-TIME" => self.program_date_time(value),
@@ -199,6 +152,7 @@ impl<'a> Reader<'a> {
     }
 
     fn problem(&mut self, problem: String) {
+        self.plain = false;
         self.list.problems.add(problem);
     }
 
@@ -236,6 +190,7 @@ impl<'a> Reader<'a> {
                 }));
             }
             Err(why) => {
+                self.plain = false;
                 self.unusable = Some(format!("its EXT-X-MAP cannot be used: {why}"));
             }
         }
@@ -340,8 +295,9 @@ impl<'a> Reader<'a> {
             return Err(PlaylistError::TooLong(MAX_SEGMENTS));
         }
         let by_open_range = self.ad_until_discontinuity.is_some();
-        self.list.segments.push(Listed {
+        self.list.segments.push(Arc::new(Listed {
             sequence,
+            place: place(&url, range),
             url,
             range,
             duration,
@@ -351,13 +307,13 @@ impl<'a> Reader<'a> {
             advertisement: self.in_break || title.starts_with(AD_TITLE) || by_open_range,
             init: self.init.clone(),
             encryption: self.encryption.clone(),
-        });
+        }));
         Ok(())
     }
 
     /// Date ranges may stand anywhere in the list: they are applied when all are known, to the
     /// dates that the list itself gives or implies.
-    fn finish(mut self) -> MediaPlaylist {
+    pub(super) fn finish(mut self) -> MediaPlaylist {
         if !self.ad_ranges.is_empty() {
             let mut next: Option<DateTime<Utc>> = None;
             for segment in &mut self.list.segments {
@@ -371,7 +327,9 @@ impl<'a> Reader<'a> {
                     let slack = TimeDelta::milliseconds(1);
                     *from - slack <= start && to.is_none_or(|to| start < to - slack)
                 };
-                segment.advertisement |= self.ad_ranges.iter().any(is_in);
+                if !segment.advertisement && self.ad_ranges.iter().any(is_in) {
+                    Arc::make_mut(segment).advertisement = true;
+                }
             }
         }
         self.list

@@ -78,7 +78,7 @@ impl TwitchProvider {
         let url = self.usher_url(&token)?;
         let headers = [(REFERER, PLAYER), (ORIGIN, PLAYER)];
         let playlist = fetch::playlist_with(client, "twitch_usher", &url, hedge, &headers).await;
-        match playlist.map(|fetched| fetched.playlist) {
+        match playlist {
             Ok(Playlist::Master(master)) => choose(&master, qualities),
             Ok(Playlist::Media(_)) => Err(ProviderError::Answer {
                 what: "Twitch's usher",

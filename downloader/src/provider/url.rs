@@ -30,8 +30,8 @@ impl UrlProvider {
         hedge: Hedge,
     ) -> Result<Found, ProviderError> {
         let (quality, missing) = only_source(qualities)?;
-        let fetched = fetch::playlist(client, "find_playlist", &self.url, hedge).await?;
-        let sources = match fetched.playlist {
+        let playlist = fetch::playlist(client, "find_playlist", &self.url, hedge).await?;
+        let sources = match playlist {
             // The worker asks for it again: that costs one request and keeps redirects fresh.
             Playlist::Media(_) => vec![Source {
                 quality,

@@ -1,6 +1,7 @@
 //! Playlists as they are in the field: keys, sound of its own, low latency, a day in one list,
 //! and what is too large to be believed.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use aes::Aes128;
@@ -303,16 +304,19 @@ async fn playlists_are_kept_beside_the_segments_they_led_to() {
     let channel = format!("test:url:{}", scene.stream.url());
     let _downloader = scene.node.start_downloader(&channel, &arguments).await;
     scene.expect(&all).await;
+    // Lists that do not differ count once.
     let polls = scene.origin.count(&scene.stream.path());
     let more = |log: &Log| log.count("/live/playlist.m3u8") > polls + 3;
     scene.origin.wait_for(SOON, more).await.unwrap();
-    all.extend(scene.push(1));
-    scene.expect(&all).await;
+    for _ in 0..3 {
+        all.extend(scene.push(1));
+        scene.expect(&all).await;
+    }
     let hour = scene
         .node
         .base_dir()
         .join("playlist-debug/test/source/2024-11-08T22");
-    let stem = all[2].start.format("%M:%S%.6f-2.0.").to_string();
+    let stem = all[4].start.format("%M:%S%.6f-2.0.").to_string();
     let text = scene.stream.render();
     tests::eventually(SOON, "three playlists", async || {
         let entries = std::fs::read_dir(&hour).map_err(|error| error.to_string())?;
@@ -328,6 +332,11 @@ async fn playlists_are_kept_beside_the_segments_they_led_to() {
         good.then_some(()).ok_or(format!("{names:?}"))
     })
     .await;
+    // Beside five segments there are names of four lists, each of which is on disk once.
+    let entries = std::fs::read_dir(&hour).unwrap();
+    let files: Vec<_> = entries.map(|e| e.unwrap().metadata().unwrap()).collect();
+    let inodes: std::collections::HashSet<u64> = files.iter().map(MetadataExt::ino).collect();
+    assert_eq!((files.len(), inodes.len()), (1 + 1 + 2 + 3 + 3, 4));
 }
 
 #[tokio::test]

@@ -1,0 +1,109 @@
+//! The segments that were listed before. One name may stand in a list several times (a loop),
+//! and a restarted encoder uses names again: each is known by its number, and by its date.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A segment that was in none of so many lists is forgotten. Longer than any content network
+/// serves an old list for, at a poll a second.
+pub(super) const FORGOTTEN_AFTER: u64 = 120;
+
+/// Where and which part: what one request would fetch.
+type Place = u64;
+
+/// What is remembered of one.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    start: DateTime<Utc>,
+    /// The number of the list that it was last in.
+    last_list: u64,
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownSegments {
+    by_sequence: HashMap<(Place, u64), Known>,
+    /// The sequence number by place and start in microseconds since 1970.
+    by_start: BTreeMap<(Place, i64), u64>,
+}
+
+impl KnownSegments {
+    /// The start of the one with this number.
+    pub(super) fn by_sequence(&self, place: Place, sequence: u64) -> Option<DateTime<Utc>> {
+        Some(self.by_sequence.get(&(place, sequence))?.start)
+    }
+
+    /// The start of the one that starts nearest to `start`, if that is within `most`.
+    pub(super) fn nearest(
+        &self,
+        place: Place,
+        start: DateTime<Utc>,
+        most: TimeDelta,
+    ) -> Option<DateTime<Utc>> {
+        let at = start.timestamp_micros();
+        let mut before = self.by_start.range((place, i64::MIN)..(place, at));
+        let mut after = self.by_start.range((place, at)..=(place, i64::MAX));
+        [before.next_back(), after.next()]
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, &sequence)| self.by_sequence(place, sequence))
+            .min_by_key(|known| (*known - start).abs())
+            .filter(|known| (*known - start).abs() <= most)
+    }
+
+    /// Notes that one was in list number `list`; whether it was known.
+    pub(super) fn note(
+        &mut self,
+        place: Place,
+        sequence: u64,
+        start: DateTime<Utc>,
+        list: u64,
+    ) -> bool {
+        let known = Known {
+            start,
+            last_list: list,
+        };
+        let before = self.by_sequence.insert((place, sequence), known);
+        if before.is_some_and(|before| before.start == start) {
+            return true;
+        }
+        if let Some(before) = before {
+            self.forget_start(place, sequence, before.start);
+        }
+        self.by_start
+            .insert((place, start.timestamp_micros()), sequence);
+        before.is_some()
+    }
+
+    /// Forgets what was in none of the last lists, `list` being the latest.
+    pub(super) fn forget_old(&mut self, list: u64) {
+        let oldest = list.saturating_sub(FORGOTTEN_AFTER);
+        let old = self
+            .by_sequence
+            .extract_if(|_, known| known.last_list < oldest);
+        let old: Vec<_> = old.collect();
+        for ((place, sequence), known) in old {
+            self.forget_start(place, sequence, known.start);
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.by_sequence.clear();
+        self.by_start.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_sequence.len().max(self.by_start.len())
+    }
+
+    fn forget_start(&mut self, place: Place, sequence: u64, start: DateTime<Utc>) {
+        let key = (place, start.timestamp_micros());
+        // Another number may have taken its place since.
+        if self.by_start.get(&key) == Some(&sequence) {
+            self.by_start.remove(&key);
+        }
+    }
+}
