@@ -104,7 +104,8 @@ fn parse(text: &str) -> Result<EnvFilter, FilterError> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     for part in &parts {
         let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
-        if LevelFilter::from_str(level).is_err() || Directive::from_str(part).is_err() {
+        let is_level = !level.is_empty() && LevelFilter::from_str(level).is_ok();
+        if !is_level || Directive::from_str(part).is_err() {
             return Err(bad(part));
         }
     }
