@@ -116,6 +116,7 @@ pub fn demux(bytes: &[u8], damage: Damage) -> Result<Media, TsError> {
 }
 
 /// A PES packet under way.
+#[derive(Debug)]
 struct Pending {
     codec: Codec,
     is_entry: bool,
@@ -127,7 +128,9 @@ struct Pending {
     last: [u8; packet::PACKET],
 }
 
-struct Demuxer {
+/// Takes a stream apart as it comes.
+#[derive(Debug)]
+pub struct Demuxer {
     damage: Damage,
     tables: Tables,
     pending: HashMap<u16, Pending>,
@@ -140,7 +143,9 @@ struct Demuxer {
 }
 
 impl Demuxer {
-    fn new(damage: Damage) -> Demuxer {
+    /// One that has seen nothing.
+    #[must_use]
+    pub fn new(damage: Damage) -> Demuxer {
         Demuxer {
             damage,
             tables: Tables::default(),
@@ -152,7 +157,17 @@ impl Demuxer {
         }
     }
 
-    fn take(&mut self, offset: usize, packet: &Packet<'_>) -> Result<(), TsError> {
+    /// The units that are whole since this was last asked.
+    pub fn units(&mut self) -> std::vec::Drain<'_, Unit> {
+        self.units.drain(..)
+    }
+
+    /// Takes the packet at an offset in bytes. The last unit of each stream is whole when another
+    /// begins, or with [`Demuxer::finish`].
+    ///
+    /// # Errors
+    /// As [`demux`].
+    pub fn take(&mut self, offset: usize, packet: &Packet<'_>) -> Result<(), TsError> {
         self.tables.take(offset, packet)?;
         let Some(program) = self.tables.program() else {
             return Ok(());
@@ -255,7 +270,11 @@ impl Demuxer {
         Ok(())
     }
 
-    fn finish(mut self, length: usize) -> Result<Media, TsError> {
+    /// What is left after `length` bytes.
+    ///
+    /// # Errors
+    /// As [`demux`].
+    pub fn finish(mut self, length: usize) -> Result<Media, TsError> {
         let mut pending: Vec<(u16, Pending)> = self.pending.drain().collect();
         pending.sort_by_key(|(_, pending)| pending.offset);
         for (pid, pending) in pending {

@@ -22,8 +22,8 @@ const LONGEST_HEAD: usize = 19;
 
 /// Writes units as packets.
 #[derive(Debug)]
-pub struct Muxer<'a> {
-    program: &'a Program,
+pub struct Muxer {
+    program: Program,
     /// How long before it is decoded a unit arrives, in ticks.
     lead: i64,
     counters: HashMap<u16, u8>,
@@ -32,10 +32,10 @@ pub struct Muxer<'a> {
     into: Vec<u8>,
 }
 
-impl<'a> Muxer<'a> {
+impl Muxer {
     /// One that writes streams of a program.
     #[must_use]
-    pub fn new(program: &'a Program, lead: i64) -> Muxer<'a> {
+    pub fn new(program: Program, lead: i64) -> Muxer {
         Muxer {
             program,
             lead,
@@ -75,19 +75,13 @@ impl<'a> Muxer<'a> {
             payload.len(),
         );
         bytes.extend_from_slice(payload);
-        self.packets(unit.pid, &bytes, own_clock, unit.is_entry);
+        self.pes(unit.pid, &bytes, own_clock, unit.is_entry);
     }
 
-    /// The packets so far.
+    /// The packets since this was last asked.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.into
-    }
-
-    /// How many packets with a payload each stream has so far.
-    #[must_use]
-    pub fn counts(&self) -> &HashMap<u16, u8> {
-        &self.counters
+    pub fn packets(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.into)
     }
 
     fn tables(&mut self) {
@@ -119,7 +113,7 @@ impl<'a> Muxer<'a> {
 
     /// Packets with a PES packet. The first has the clock, if there is one, and says whether
     /// decoding may begin with it.
-    fn packets(&mut self, pid: u16, mut pes: &[u8], clock: Option<i64>, is_entry: bool) {
+    fn pes(&mut self, pid: u16, mut pes: &[u8], clock: Option<i64>, is_entry: bool) {
         let counter = self.counters.entry(pid).or_default();
         let mut flags = u8::from(is_entry) << 6 | u8::from(clock.is_some()) << 4;
         let mut clock = clock.map(time::pcr);
@@ -162,16 +156,8 @@ fn head(pid: u16, begins: bool, control: u8, counter: u8) -> [u8; 4] {
 mod tests {
     use super::*;
     use crate::mpegts::demux::{Damage, demux};
-    use crate::mpegts::tables::{Codec, Stream};
+    use crate::mpegts::tables::{Codec, Stream, written};
     use proptest::prelude::*;
-
-    fn section(pid: u16, table: &[u8]) -> [u8; PACKET] {
-        let mut packet = [0xff; PACKET];
-        packet[..4].copy_from_slice(&head(pid, true, 0x10, 0));
-        packet[4] = 0;
-        packet[5..5 + table.len()].copy_from_slice(table);
-        packet
-    }
 
     /// Pictures in 0x100, sound in 0x101, as ffmpeg writes them.
     fn program(pcr_pid: u16) -> Program {
@@ -201,7 +187,6 @@ mod tests {
             0xf0,
             0,
         ];
-        let sealed = |table: &[u8]| [table, &crate::mpegts::tables::check_sum(table)].concat();
         Program {
             pcr_pid,
             streams: vec![
@@ -214,7 +199,7 @@ mod tests {
                     codec: Codec::Adts,
                 },
             ],
-            packets: vec![section(0, &sealed(&pat)), section(0x1000, &sealed(&pmt))],
+            packets: vec![written(0, &pat), written(0x1000, &pmt)],
         }
     }
 
@@ -226,7 +211,7 @@ mod tests {
             lead in 0..90_000_i64,
         ) {
             let program = program(if apart { 0x1ff } else { 0x100 });
-            let mut muxer = Muxer::new(&program, lead);
+            let mut muxer = Muxer::new(program.clone(), lead);
             let mut expected = Vec::new();
             let mut now = 1_000_000;
             for (is_video, length, is_entry, step) in units {
@@ -239,7 +224,7 @@ mod tests {
                 muxer.add(&unit);
                 expected.push(unit);
             }
-            let bytes = muxer.finish();
+            let bytes = muxer.packets();
             let found = demux(&bytes, Damage::Fails).unwrap();
             prop_assert_eq!(&found.program, &program);
             let clocked = expected.iter().any(|unit| unit.codec.is_video() && unit.is_entry);

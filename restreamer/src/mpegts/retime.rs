@@ -1,4 +1,4 @@
-//! Gives packets times that go on from 0, and counters that go on, without looking at what they
+//! Gives packets counters that go on, and times that go on from 0, without looking at what they
 //! carry.
 //!
 //! A stream comes in stretches, each with a clock of its own; where one ends the next goes on.
@@ -42,6 +42,8 @@ struct Pid {
 /// Rewrites packets.
 #[derive(Debug)]
 pub struct Retimer {
+    /// True iff times are left as they are.
+    keeps_times: bool,
     pids: Vec<Pid>,
     /// What is added to times.
     offset: i64,
@@ -60,9 +62,22 @@ pub struct Retimer {
     frame: i64,
 }
 
-impl Default for Retimer {
-    fn default() -> Retimer {
+impl Retimer {
+    /// One that gives packets times from 0 on.
+    #[must_use]
+    pub fn from_zero() -> Retimer {
+        Retimer::new(false)
+    }
+
+    /// One that changes counters alone.
+    #[must_use]
+    pub fn of_counters() -> Retimer {
+        Retimer::new(true)
+    }
+
+    fn new(keeps_times: bool) -> Retimer {
         Retimer {
+            keeps_times,
             pids: vec![Pid::default(); PIDS],
             offset: 0,
             lead: 0,
@@ -74,9 +89,7 @@ impl Default for Retimer {
             frame: USUAL_FRAME,
         }
     }
-}
 
-impl Retimer {
     /// A stretch begins: what is first shown of it follows what was last shown before it.
     pub fn begin(&mut self, start: Start) {
         self.offset = match self.shown {
@@ -94,6 +107,9 @@ impl Retimer {
     /// where the one before it was.
     pub fn next_file(&mut self, bytes: &[u8]) {
         self.other_file();
+        if self.keeps_times {
+            return;
+        }
         let (Some(main), Some(last)) = (self.main, self.dts) else {
             return;
         };
@@ -151,6 +167,9 @@ impl Retimer {
             state.next = state.next.wrapping_add(1);
         } else {
             packet::set_counter(bytes, state.next.wrapping_sub(1));
+        }
+        if self.keeps_times {
+            return Ok(());
         }
         packet::clear_discontinuity(bytes);
         if begins && bytes[payload_at..].starts_with(&[0, 0, 1]) {

@@ -6,6 +6,9 @@ use super::{Problem, TsError};
 /// The stream of the table that names all others.
 const PAT_PID: u16 = 0;
 
+/// The stream of the table that names a program's streams, in what is written here.
+const PMT_PID: u16 = 0x1000;
+
 /// The longest table, head included, in bytes.
 const MAX_SECTION: usize = 1024;
 
@@ -101,6 +104,62 @@ pub struct Program {
 }
 
 impl Program {
+    /// One with a single stream, of H.264 or H.265.
+    #[must_use]
+    pub fn of(stream: Stream) -> Program {
+        let [high, low] = stream.pid.to_be_bytes();
+        let stream_type = if stream.codec == Codec::H265 {
+            0x24
+        } else {
+            0x1b
+        };
+        // The PMT must not have the stream's own number.
+        let pmt_pid = if stream.pid == PMT_PID {
+            PMT_PID + 1
+        } else {
+            PMT_PID
+        };
+        let [pmt_high, pmt_low] = pmt_pid.to_be_bytes();
+        let pat = [
+            0,
+            0xb0,
+            13,
+            0,
+            1,
+            0xc1,
+            0,
+            0,
+            0,
+            1,
+            pmt_high | 0xe0,
+            pmt_low,
+        ];
+        let pmt = [
+            2,
+            0xb0,
+            18,
+            0,
+            1,
+            0xc1,
+            0,
+            0,
+            high | 0xe0,
+            low,
+            0xf0,
+            0,
+            stream_type,
+            high | 0xe0,
+            low,
+            0xf0,
+            0,
+        ];
+        Program {
+            pcr_pid: stream.pid,
+            streams: vec![stream],
+            packets: vec![written(PAT_PID, &pat), written(pmt_pid, &pmt)],
+        }
+    }
+
     /// The first stream of pictures.
     #[must_use]
     pub fn video(&self) -> Option<Stream> {
@@ -255,10 +314,17 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// What a table ends with.
-#[cfg(test)]
-pub(super) fn check_sum(table: &[u8]) -> [u8; 4] {
-    crc(table).to_be_bytes()
+/// A packet with a table, to which its check sum is added.
+pub(super) fn written(pid: u16, table: &[u8]) -> [u8; PACKET] {
+    let [high, low] = pid.to_be_bytes();
+    let mut packet = [0xff; PACKET];
+    let check_sum = crc(table).to_be_bytes();
+    let head = [0x47, 0x40 | high, low, 0x10, 0];
+    let bytes = head.iter().chain(table).chain(&check_sum);
+    for (place, byte) in packet.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    packet
 }
 
 #[cfg(test)]

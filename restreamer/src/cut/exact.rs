@@ -1,0 +1,260 @@
+//! Exact cuts (`fast` and `smart` of SPEC §4) that code only a few pictures anew: from the start
+//! to the next key picture, and at the end those that need pictures after it. All others are
+//! copied, and so is all sound, to the nearest frame.
+//!
+//! `store` → [`plan`] → [`reel`] → [`encode`] → packets; [`retimed`] gives them times from 0.
+//!
+//! What is not MPEG-TS with H.264, H.265 or sound alone is [`ExactError::Unsupported`], and has to
+//! be cut by ffmpeg.
+
+mod assembly;
+mod begin;
+mod encode;
+mod plan;
+mod reel;
+mod retimed;
+mod sound;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+
+use futures::Stream;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::stretch::{Source, Stretch};
+use crate::ffmpeg::{FfmpegError, Job};
+use crate::mpegts::TsError;
+use crate::mpegts::packet::PACKET;
+use crate::mpegts::retime::Start;
+
+use self::assembly::{Assembly, Slot};
+use self::begin::{Begun, begin, end};
+use self::encode::Encoder;
+#[allow(unused_imports, reason = "its user comes next")]
+pub(crate) use self::retimed::retimed;
+
+/// So much is read of a file at once, in bytes: whole packets.
+const CHUNK: usize = 4096 * PACKET;
+
+/// So many chunks wait to be taken; then no more is read.
+const CHUNKS: usize = 2;
+
+/// A piece of a cut.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// A stretch begins, whose times have nothing to do with what was before it.
+    Begins(Start),
+    /// The first packets of another file of the stretch.
+    File(Vec<u8>),
+    /// More packets.
+    Data(Vec<u8>),
+}
+
+/// Why there is no cut, or why it broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExactError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A file is no whole MPEG-TS.
+    #[error("{}: {error}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: TsError,
+    },
+    /// What was made is no whole MPEG-TS.
+    #[error("cannot read what was cut: {0}")]
+    Made(TsError),
+    /// It takes ffmpeg to cut this.
+    #[error("{} can only be cut by coding it anew: {why}", file.display())]
+    Unsupported {
+        /// The file.
+        file: PathBuf,
+        /// What is not known how to do.
+        why: &'static str,
+    },
+    /// The encoder gave another number of pictures than it was given.
+    #[error("ffmpeg made {made} pictures of {wanted}")]
+    Miscounted {
+        /// How many were wanted.
+        wanted: usize,
+        /// How many came.
+        made: usize,
+    },
+    /// ffmpeg did not do it.
+    #[error(transparent)]
+    Ffmpeg(#[from] FfmpegError),
+}
+
+/// The pieces of stretches, one after the other. Dropping it ends all work on it.
+pub(crate) fn pieces(
+    job: Job,
+    stretches: Vec<Stretch>,
+) -> impl Stream<Item = Result<Piece, ExactError>> + Send + 'static {
+    let (sender, mut receiver) = mpsc::channel(CHUNKS);
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        for stretch in stretches {
+            if let Err(error) = send(&job, stretch, &sender).await {
+                // Whoever does not take it any more does not want to know.
+                let _ = sender.send(Err(error)).await;
+                return;
+            }
+        }
+    }));
+    futures::stream::poll_fn(move |context| {
+        let _keeps_it_running = &task;
+        receiver.poll_recv(context)
+    })
+}
+
+type Sender = mpsc::Sender<Result<Piece, ExactError>>;
+
+async fn send(job: &Job, stretch: Stretch, sender: &Sender) -> Result<(), ExactError> {
+    let (begun, stretch) = blocking(move || begin(&stretch).map(|begun| (begun, stretch))).await?;
+    let (next, last) = (begun.next, stretch.sources.len() - 1);
+    let edge = Edge::new(job, begun).await?;
+    // While the start and the middle are being sent, the end is made.
+    let ending = (next <= last).then(|| {
+        let (job, stretch) = (job.clone(), stretch.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let begun = blocking(move || end(&stretch)).await?;
+            Edge::new(&job, begun).await
+        }))
+    });
+    edge.send(sender, true).await?;
+    for source in stretch.sources.get(next..last).unwrap_or_default() {
+        copy(source, sender).await?;
+    }
+    if let Some(ending) = ending {
+        match ending.await {
+            Ok(edge) => edge?.send(sender, false).await?,
+            Err(error) => return Err(ExactError::Ffmpeg(FfmpegError::Run(error.into()))),
+        }
+    }
+    Ok(())
+}
+
+/// An edge of a stretch, with the encoders at work for it.
+struct Edge {
+    assembly: Assembly,
+    encoders: VecDeque<Encoder>,
+}
+
+impl Edge {
+    async fn new(job: &Job, begun: Begun) -> Result<Edge, ExactError> {
+        let prepared = blocking(move || Ok((begun.orders(), begun.assemble())));
+        let (orders, assembly) = prepared.await?;
+        let orders = orders.into_iter().flatten();
+        Ok(Edge {
+            encoders: orders.map(|order| Encoder::start(job, order)).collect(),
+            assembly,
+        })
+    }
+
+    /// Sends it as far as it is there, and waits for pictures that are being coded.
+    async fn send(mut self, sender: &Sender, begins: bool) -> Result<(), ExactError> {
+        let Some(start) = self.assembly.start else {
+            return Ok(());
+        };
+        let muxer = &mut self.assembly.muxer;
+        let mut is_first = true;
+        let mut flush = async |bytes: Vec<u8>| {
+            if bytes.is_empty() {
+                return;
+            }
+            if std::mem::take(&mut is_first) {
+                if begins {
+                    give(sender, Piece::Begins(start)).await;
+                }
+                give(sender, Piece::File(bytes)).await;
+            } else {
+                give(sender, Piece::Data(bytes)).await;
+            }
+        };
+        for slot in self.assembly.slots {
+            let mut unit = match slot {
+                Slot::Copied(unit) => {
+                    muxer.add(&unit);
+                    continue;
+                }
+                Slot::Anew(unit) => unit,
+            };
+            *unit.payload_mut() = loop {
+                let Some(encoder) = self.encoders.front_mut() else {
+                    return Err(ExactError::Miscounted { wanted: 1, made: 0 });
+                };
+                if encoder.is_done() {
+                    if let Some(done) = self.encoders.pop_front() {
+                        done.finish().await?;
+                    }
+                    continue;
+                }
+                if let Some(picture) = encoder.ready() {
+                    break picture?;
+                }
+                flush(muxer.packets()).await;
+                break encoder.next().await?;
+            };
+            muxer.add(&unit);
+        }
+        for encoder in self.encoders {
+            encoder.finish().await?;
+        }
+        flush(muxer.packets()).await;
+        Ok(())
+    }
+}
+
+/// Waits until it is taken. If nobody takes it, the whole task is about to end.
+async fn give(sender: &Sender, piece: Piece) {
+    let _ = sender.send(Ok(piece)).await;
+}
+
+/// A whole segment as it is.
+async fn copy(source: &Source, sender: &Sender) -> Result<(), ExactError> {
+    let read = |error| ExactError::Read {
+        file: source.path.clone(),
+        error,
+    };
+    let mut file = tokio::fs::File::open(&source.path).await.map_err(read)?;
+    file.set_max_buf_size(CHUNK);
+    let mut is_first = true;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut part = (&mut file).take(CHUNK as u64);
+        part.read_to_end(&mut chunk).await.map_err(read)?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        give(
+            sender,
+            if is_first {
+                Piece::File(chunk)
+            } else {
+                Piece::Data(chunk)
+            },
+        )
+        .await;
+        is_first = false;
+    }
+}
+
+/// Does what takes long or reads files where it may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ExactError> + Send + 'static,
+) -> Result<T, ExactError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(ExactError::Ffmpeg(FfmpegError::Run(error.into()))),
+    }
+}
