@@ -6,6 +6,7 @@
 pub mod backdoor;
 pub mod chat;
 pub mod dateutil;
+pub mod disk;
 pub mod hedge;
 pub mod http;
 pub mod logging;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::disk;
 use crate::logging;
 use crate::serve::{self, BindError, Limits};
 
@@ -182,6 +183,7 @@ where
         let signals = on_signals(&shutdown);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(service = name, version, base_dir = %options.base_dir.display(), "started");
+        let room = tokio::spawn(disk::watch(options.base_dir.clone(), shutdown.clone()));
         let outcome = match signals {
             Ok(()) => service(shutdown).await.map_err(|error| error.to_string()),
             Err(error) => Err(format!("cannot listen to signals: {error}")),
@@ -190,6 +192,7 @@ where
             Ok(()) => tracing::info!("stopped"),
             Err(error) => tracing::error!("{error}"),
         }
+        room.abort();
         outcome
     });
     match outcome {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{self, METRICS, labels};
 use crate::provider::{Found, Provider, ProviderError, Source};
 use crate::rendition::Rendition;
 use crate::timing::Timing;
@@ -80,6 +81,8 @@ struct Run {
     failures: u32,
     /// True iff the last look found nothing; the first of a row is logged.
     offline: Option<bool>,
+    /// True iff the last look that could tell said that the channel is live.
+    live: bool,
     /// What was missing at the last look; a change is logged.
     missing: Vec<Quality>,
 }
@@ -100,6 +103,7 @@ impl Manager {
             spread: 1.0,
             failures: 0,
             offline: None,
+            live: false,
             missing: Vec::new(),
         };
         run.run(received).await;
@@ -109,6 +113,10 @@ impl Manager {
 impl Run {
     async fn run(mut self, mut received: mpsc::UnboundedReceiver<(Arc<Rendition>, Report)>) {
         let shutdown = self.shutdown.clone();
+        for quality in &self.manager.qualities {
+            metrics::register(&self.manager.channel, quality);
+        }
+        self.show_expected();
         while !shutdown.is_cancelled() {
             let needed = self.find_needed_at();
             tokio::select! {
@@ -116,10 +124,12 @@ impl Run {
                 () = shutdown.cancelled() => {}
                 Some((rendition, report)) = received.recv() => {
                     self.take_report(&rendition.quality, report);
+                    self.show_expected();
                 }
                 found = found_by(&mut self.find), if self.find.is_some() => {
                     self.find = None;
                     self.take_found(found);
+                    self.show_expected();
                 }
                 () = sleep_until(needed.unwrap_or_else(Instant::now)),
                     if self.find.is_none() && needed.is_some() => self.start_find(),
@@ -188,6 +198,7 @@ impl Run {
                     tracing::info!(%channel, ?qualities, "live");
                 }
                 self.offline = Some(false);
+                self.live = true;
                 if found.missing != self.missing {
                     self.missing = found.missing;
                     for quality in &self.missing {
@@ -204,6 +215,8 @@ impl Run {
                     true => 0,
                     false => self.failures.saturating_add(1),
                 };
+                // Another error does not tell: the stream may well go on.
+                self.live &= !error.is_offline();
                 let first = self.offline.replace(true) != Some(true);
                 match (first, self.manager.important) {
                     (true, false) if error.is_offline() => {
@@ -214,6 +227,23 @@ impl Run {
                     (false, false) => tracing::debug!(%channel, %error, "still not live"),
                 }
             }
+        }
+    }
+
+    /// Shows of each quality whether there ought to be new segments.
+    fn show_expected(&self) {
+        let manager = &self.manager;
+        let tended = self.tended.iter().map(|(quality, tended)| {
+            let goes_on = self.live && !tended.rendition.has_ended();
+            (quality, goes_on)
+        });
+        // What is not there yet is missed only where somebody said that it will be.
+        let wanted = manager.qualities.iter();
+        let wanted = wanted.filter(|quality| !self.tended.contains_key(*quality));
+        for (quality, goes_on) in tended.chain(wanted.map(|quality| (quality, false))) {
+            let expected = i64::from(manager.important || goes_on);
+            let labels = labels(&manager.channel, quality);
+            METRICS.expected.with_label_values(&labels).set(expected);
         }
     }
 
@@ -262,7 +292,10 @@ impl Run {
         let tended = self
             .tended
             .entry(source.quality.clone())
-            .or_insert_with(new);
+            .or_insert_with(|| {
+                metrics::register(&manager.channel, &source.quality);
+                new()
+            });
         let newest = tended.live.last();
         let is_old = newest.is_some_and(|n| max_age.is_some_and(|age| n.since.elapsed() >= age));
         if newest.is_some() && !tended.wants_successor && !is_old {

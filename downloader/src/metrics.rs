@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use common::metrics::{counter, float_counter, float_gauge, gauge, histogram};
 use common::names::{Channel, Quality};
+use common::segment::SegmentType;
 use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 const TYPED: &[&str] = &["type", "channel", "quality"];
@@ -11,6 +12,9 @@ const PLAIN: &[&str] = &["channel", "quality"];
 
 /// Upper bounds in bytes: from sound alone to 20 s of 40 Mbit/s.
 const SIZES: [f64; 12] = [1e4, 3e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8];
+
+/// Why segments are mostly lost; there are others.
+const LOSS_REASONS: [&str; 3] = ["403", "404", "late"];
 
 /// All of them.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) running: IntGaugeVec,
     pub(crate) generation: IntGaugeVec,
     pub(crate) behind: GaugeVec,
+    pub(crate) expected: IntGaugeVec,
 }
 
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
@@ -84,9 +89,41 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
         "From the end of the newest listed segment to now",
         PLAIN,
     ),
+    expected: gauge(
+        "recording_expected",
+        "1 while there ought to be new segments: the channel is marked with !, or it is live",
+        PLAIN,
+    ),
 });
 
 /// The labels of a rendition.
 pub(crate) fn labels<'a>(channel: &'a Channel, quality: &'a Quality) -> [&'a str; 2] {
     [channel.as_str(), quality.as_str()]
+}
+
+/// Makes what may happen to a rendition visible before it has: Prometheus does not see the first
+/// step of a counter that was not there before it.
+pub(crate) fn register(channel: &Channel, quality: &Quality) {
+    let [channel, quality] = labels(channel, quality);
+    for kind in [
+        SegmentType::Full,
+        SegmentType::Suspect,
+        SegmentType::Partial,
+    ] {
+        let labels = [kind.as_str(), channel, quality];
+        METRICS.segments.with_label_values(&labels);
+        METRICS.seconds.with_label_values(&labels);
+    }
+    let counters = [
+        &METRICS.advertisements,
+        &METRICS.skew,
+        &METRICS.missed,
+        &METRICS.gaps,
+    ];
+    for counter in counters {
+        counter.with_label_values(&[channel, quality]);
+    }
+    for reason in LOSS_REASONS {
+        METRICS.lost.with_label_values(&[reason, channel, quality]);
+    }
 }

@@ -230,6 +230,11 @@ impl Rendition {
         self.seen(|seen| seen.stalls = seen.stalls.saturating_add(1));
     }
 
+    /// True iff the end of the stream was told, and nothing new has come since.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.seen(|seen| seen.end_told)
+    }
+
     /// True iff the end of the stream has to be told: once, until something new comes.
     pub(crate) fn tells_end(&self) -> bool {
         self.seen(|seen| !std::mem::replace(&mut seen.end_told, true))

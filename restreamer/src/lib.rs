@@ -11,6 +11,7 @@ mod ffmpeg;
 pub mod footage;
 pub mod gzip;
 pub mod hls;
+mod holes;
 pub mod index;
 mod limits;
 pub mod listing;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ffmpeg::Ffmpeg;
 use crate::hls::HourLines;
+use crate::holes::Watcher;
 use crate::index::Index;
 use crate::limits::Family;
 use crate::listing::Listing;
@@ -200,8 +202,11 @@ pub async fn run_on(listener: TcpListener, options: &Options, shutdown: Cancella
     let app = app(options);
     let ffmpeg = Arc::clone(&app.ffmpeg);
     let check = tokio::spawn(Arc::clone(&ffmpeg).check());
+    let holes = Watcher::new(app.store.clone(), app.index.clone());
+    let watch = tokio::spawn(holes.run(shutdown.clone()));
     serve::serve(listener, routes::router(app), limits, shutdown, GRACE).await;
     check.abort();
+    watch.abort();
     // Those who wanted what is still being made are gone.
     if timeout(REAP, ffmpeg.ended()).await.is_err() {
         tracing::warn!("ffmpeg processes are left");

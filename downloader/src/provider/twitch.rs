@@ -127,7 +127,8 @@ impl TwitchProvider {
         read_token(&answer)
     }
 
-    /// The header with the OAuth token, if there is a file with one.
+    /// The header with the OAuth token, if there is a file with one. An empty file has none: a
+    /// compose file cannot leave a mount out.
     async fn authorization(&self) -> Result<Option<HeaderValue>, ProviderError> {
         let Some(file) = &self.auth_file else {
             return Ok(None);
@@ -138,7 +139,11 @@ impl TwitchProvider {
         };
         let read = tokio::fs::read_to_string(file).await;
         let token = read.map_err(|error| problem(error.to_string()))?;
-        let value = HeaderValue::from_str(&format!("OAuth {}", token.trim()));
+        let token = token.trim();
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let value = HeaderValue::from_str(&format!("OAuth {token}"));
         let mut value = value.map_err(|_| problem("it is no token".to_owned()))?;
         value.set_sensitive(true);
         Ok(Some(value))
@@ -268,6 +273,24 @@ mod tests {
         let found = choose(&master(text), &qualities).map_err(|error| error.to_string())?;
         let shown = |source: &Source| (source.quality.to_string(), source.urls.len());
         Ok(found.sources.iter().map(shown).collect())
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_has_no_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        let provider = TwitchProvider {
+            channel: Channel::new("c").unwrap(),
+            hosts: TwitchHosts::default(),
+            auth_file: Some(file.clone()),
+        };
+        let header = async |content: &str| {
+            std::fs::write(&file, content).unwrap();
+            let header = provider.authorization().await.unwrap();
+            header.map(|header| header.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header("\n").await, None);
+        assert_eq!(header(" t0k3n\n").await.as_deref(), Some("OAuth t0k3n"));
     }
 
     #[test]

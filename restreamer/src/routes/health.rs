@@ -1,12 +1,12 @@
 //! `/health`: whether this node can do its work, for whoever routes requests to it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use common::disk::Room;
 use common::names::{Channel, Quality};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -107,7 +107,7 @@ fn look(app: &App) -> Result<Health, ApiError> {
     }
     Ok(Health {
         base_directory_readable: true,
-        free_disk_bytes: free_bytes(base),
+        free_disk_bytes: Room::at(base).map(|room| room.free),
         newest_segments,
         ..Health::default()
     })
@@ -128,9 +128,4 @@ fn newest(app: &App, channel: Channel, quality: Quality) -> Result<Option<Newest
         }
     }
     Ok(None)
-}
-
-fn free_bytes(base: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(base).ok()?;
-    disk.f_bavail.checked_mul(disk.f_frsize)
 }
