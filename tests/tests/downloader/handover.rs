@@ -1,6 +1,8 @@
 //! One worker relieves another: URLs that expire, streams that end and begin again.
 
 use tests::content::ts_bytes;
+use tests::eventually;
+use tests::node::Service;
 use tests::origin::{Dates, Fault, LiveOptions, LiveStream, Log, MasterPlaylist, Published};
 
 use super::{FAST, SOON, Scene};
@@ -11,7 +13,7 @@ fn lead_to(scene: &Scene, stream: &LiveStream) {
     scene.origin.put_playlist("/master.m3u8", master.render());
 }
 
-async fn record_master(scene: &Scene) -> tests::node::Service {
+async fn record_master(scene: &Scene) -> Service {
     let channel = format!("test:url:{}", scene.origin.url("/master.m3u8"));
     scene.node.start_downloader(&channel, FAST).await
 }
@@ -132,7 +134,9 @@ async fn a_stream_that_ends_and_begins_again_is_recorded_on() {
         scene.stream.end();
         scene.expect(&all).await;
         downloader.wait_for_log("the stream has ended", SOON).await;
+        wait_until_expected(&downloader, 0.0).await;
         goes_on_after_a_restart(&mut scene, all, reuse_names).await;
+        wait_until_expected(&downloader, 1.0).await;
     }
 }
 
@@ -310,8 +314,40 @@ async fn a_channel_that_is_not_live_is_waited_for() {
     let rule = scene.origin.always(scene.stream.path(), Fault::status(404));
     let downloader = scene.record().await;
     downloader.wait_for_log("not live", SOON).await;
+    wait_until_expected(&downloader, 0.0).await;
     let all = scene.push(2);
     scene.origin.remove_rule(rule);
     scene.expect(&all).await;
     assert_eq!(downloader.count_log("not live"), 1, "said once");
+    wait_until_expected(&downloader, 1.0).await;
+    // What nobody reaches is not known to be over.
+    let missed = "segments_missed_total";
+    assert_eq!(downloader.metrics().await.get(missed, &[]), Some(0.0));
+    let rule = scene.origin.always(scene.stream.path(), Fault::status(500));
+    scene
+        .origin
+        .wait_for(SOON, |_| scene.origin.uses(rule) >= 10)
+        .await
+        .unwrap();
+    wait_until_expected(&downloader, 1.0).await;
+}
+
+#[tokio::test]
+async fn an_important_channel_is_always_expected() {
+    let scene = Scene::new(LiveOptions::default()).await;
+    scene.origin.always(scene.stream.path(), Fault::status(404));
+    let channel = format!("test!:url:{}", scene.stream.url());
+    let downloader = scene.node.start_downloader(&channel, FAST).await;
+    downloader.wait_for_log("not live", SOON).await;
+    wait_until_expected(&downloader, 1.0).await;
+}
+
+/// Waits until the page of metrics says that there ought to be new segments, or that there need not.
+async fn wait_until_expected(downloader: &Service, expected: f64) {
+    eventually(SOON, "what is expected", async || {
+        let said = downloader.metrics().await.get("recording_expected", &[]);
+        let right = said == Some(expected);
+        right.then_some(()).ok_or(format!("{said:?}"))
+    })
+    .await;
 }
