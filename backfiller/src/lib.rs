@@ -3,6 +3,7 @@
 //! Data goes one way: a peer's listing comes through [`remote`], [`plan`] says what of it is
 //! missing here, [`download`] fetches that and gives it to `common::store`'s writer.
 
+mod backdoor;
 pub mod claims;
 pub mod download;
 pub mod item;
@@ -19,13 +20,15 @@ pub mod report;
 pub mod retention;
 pub mod round;
 pub mod site;
+pub mod watch;
 pub mod worker;
 
-use common::backdoor::{self, Registry};
 use common::http::{HttpClient, HttpError};
 use common::serve::BindError;
 use common::service::serve_metrics;
 use common::store::Store;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +37,7 @@ use crate::manager::Manager;
 pub use crate::options::Options;
 use crate::peers::{DatabaseSource, FileSource, Peers, Source, StaticSource};
 use crate::rate::Rate;
+use crate::watch::Watches;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -50,6 +54,10 @@ pub struct Context {
     pub slots: Semaphore,
     /// What all downloads together may receive.
     pub rate: Rate,
+    /// The peers, for operators.
+    pub peers: Watches,
+    /// `--download-concurrency`, until an operator says otherwise.
+    pub concurrency: AtomicU16,
 }
 
 impl Context {
@@ -64,8 +72,17 @@ impl Context {
             claims: Claims::default(),
             slots: Semaphore::new(options.max_downloads.into()),
             rate: Rate::new(options.max_rate.0),
+            peers: Watches::default(),
+            concurrency: AtomicU16::new(options.download_concurrency),
             options,
         })
+    }
+
+    /// How many files to download at once from each peer, as things are now.
+    #[must_use]
+    pub fn at_once(&self) -> usize {
+        let told = self.concurrency.load(Ordering::Relaxed);
+        self.options.bearable(told)
     }
 }
 
@@ -100,11 +117,11 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     // Also ends the page of metrics when the work is done before anybody asks us to stop.
     let stop = shutdown.child_token();
     let page = serve_metrics(options.metrics_port, stop.clone()).await?;
-    let registry = Registry::new("backfiller");
-    let door = backdoor::open(options.common.backdoor_port, registry, &stop).await?;
     metrics::register();
     let peers = Peers::new(sources(&options), options.localhost.clone());
-    let context = Context::new(options)?;
+    let context = Arc::new(Context::new(options)?);
+    let port = context.options.common.backdoor_port;
+    let door = common::backdoor::open(port, backdoor::registry(&context), &stop).await?;
     let bar = context.options.run_once.then(|| progress::show(&stop));
     let outcome = Manager::new(context, peers).run(&stop).await;
     stop.cancel();

@@ -40,9 +40,9 @@ struct Running {
 impl Manager {
     /// A manager without workers.
     #[must_use]
-    pub fn new(context: Context, peers: Peers) -> Manager {
+    pub fn new(context: Arc<Context>, peers: Peers) -> Manager {
         Manager {
-            context: Arc::new(context),
+            context,
             peers,
             alone: false,
         }

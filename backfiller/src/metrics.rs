@@ -161,6 +161,25 @@ pub fn retain_missing(peer: &str, keep: impl Fn(&Place) -> bool) {
     }
 }
 
+/// What is missing, by peer and hour: at one peer, or at all.
+#[must_use]
+pub fn missing(peer: Option<&str>) -> Vec<(String, Place, i64)> {
+    let mut missing = Vec::new();
+    for (name, places) in incomplete().iter() {
+        if peer.is_some_and(|peer| peer != name) {
+            continue;
+        }
+        for place in places {
+            let hour = place.hour.to_string();
+            let labels = [name, place.channel.as_str(), place.quality.as_str(), &hour];
+            let files = MISSING_SEGMENTS.with_label_values(&labels).get();
+            missing.push((name.clone(), place.clone(), files));
+        }
+    }
+    missing.sort_unstable_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    missing
+}
+
 fn remove_missing(peer: &str, place: &Place) {
     let hour = place.hour.to_string();
     let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];

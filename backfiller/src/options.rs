@@ -28,6 +28,9 @@ const LONGEST_INTERVAL: f64 = 86_400.0;
 /// A stall timeout of more than an hour is a mistake.
 const LONGEST_STALL: f64 = 3600.0;
 
+/// More downloads at once from one peer are of no use.
+pub(crate) const MOST_AT_ONCE: u16 = 1000;
+
 /// A download slower than so many bytes a second leaves no room for another beside it.
 const SLOWEST_DOWNLOAD: u64 = 100_000;
 
@@ -84,7 +87,7 @@ pub struct Options {
     pub run_once: bool,
 
     /// How many segments to download at once from each peer
-    #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 5, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_AT_ONCE)))]
     pub download_concurrency: u16,
 
     /// How many files to download at once from all peers together
@@ -157,7 +160,13 @@ impl Options {
     /// so little of `--max-rate` that the peer takes us for dead.
     #[must_use]
     pub fn at_once(&self) -> usize {
-        let told = usize::from(self.download_concurrency);
+        self.bearable(self.download_concurrency)
+    }
+
+    /// The same, of another number that we are told.
+    #[must_use]
+    pub(crate) fn bearable(&self, told: u16) -> usize {
+        let told = usize::from(told);
         let bearable = self.max_rate.0.map_or(told, |rate| {
             usize::try_from(rate.get() / SLOWEST_DOWNLOAD).unwrap_or(told)
         });

@@ -3,7 +3,6 @@
 //! through a [`Site`], so that a test can replay a bad day.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use common::names::{Channel, Quality};
 use common::segment::Hour;
 use common::store::StoreError;
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::FuturesUnordered;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -83,16 +82,7 @@ pub struct Task<'a> {
 
 /// Goes once through all that a peer has. Dropping the future anywhere leaves no temporary file.
 pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
-    let mut round = Round {
-        site,
-        task,
-        rng,
-        report: Report::default(),
-        deferred: Vec::new(),
-        backfilled: HashSet::new(),
-        warnings: 0,
-        look_again: look_again(site, task),
-    };
+    let mut round = Round::new(site, task, rng);
     let ended = match round.everything().await {
         Ok(()) => round.deferred().await,
         Err(error) => Err(error),
@@ -101,6 +91,20 @@ pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
         round.failed(error);
     }
     round.report.publish(task.peer);
+    round.report
+}
+
+/// Goes through one hour of a quality. Dropping the future anywhere leaves no temporary file.
+pub async fn hour<S: Site, R: Rng>(site: &S, task: Task<'_>, place: &Place, rng: R) -> Report {
+    let mut round = Round::new(site, task, rng);
+    let ended = match round.hour(place).await {
+        Ok(_) => round.deferred().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        round.failed(error);
+    }
+    round.report.hours = 1;
     round.report
 }
 
@@ -130,7 +134,20 @@ struct Round<'a, S, R> {
     look_again: Option<DateTime<Utc>>,
 }
 
-impl<S: Site, R: Rng> Round<'_, S, R> {
+impl<'a, S: Site, R: Rng> Round<'a, S, R> {
+    fn new(site: &'a S, task: Task<'a>, rng: R) -> Round<'a, S, R> {
+        Round {
+            site,
+            task,
+            rng,
+            report: Report::default(),
+            deferred: Vec::new(),
+            backfilled: HashSet::new(),
+            warnings: 0,
+            look_again: look_again(site, task),
+        }
+    }
+
     async fn everything(&mut self) -> Result<(), RoundError> {
         let mut listed = self.listed().await?;
         let mut queue: VecDeque<Hour> = self.hours(&listed).into();
@@ -276,10 +293,19 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
     where
         D: Future<Output = (Item, Result<Fetched, DownloadError>)>,
     {
-        let at_once = self.task.options.at_once();
-        let mut downloads = pin!(stream::iter(downloads).buffer_unordered(at_once));
+        let mut downloads = downloads.fuse();
+        let mut running = FuturesUnordered::new();
         let (mut ended, mut in_a_row) = (0, 0);
-        while let Some((item, outcome)) = downloads.next().await {
+        loop {
+            // Each time anew: an operator may have changed it.
+            while running.len() < self.site.at_once(self.task.options)
+                && let Some(download) = downloads.next()
+            {
+                running.push(download);
+            }
+            let Some((item, outcome)) = running.next().await else {
+                return Ok(ended);
+            };
             ended += 1;
             match &outcome {
                 Err(error) if error.is_transport() => in_a_row += 1,
@@ -295,7 +321,6 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
                 self.ask(&place).await?;
             }
         }
-        Ok(ended)
     }
 
     /// Fails if the peer gives no answer.

@@ -13,6 +13,7 @@ use common::http::InProgress;
 use common::names::{Channel, Quality};
 use common::segment::{Hour, SegmentPath};
 use common::store::{Stamp, Store};
+use common::tasks::Task;
 use reqwest::header::HeaderValue;
 
 use crate::Context;
@@ -20,6 +21,7 @@ use crate::download::{self, DownloadError, Fetched};
 use crate::item::{ExtraPath, ExtrasDirectory, Item, Place};
 use crate::journal::{Journal, Matter, Novelty, shown};
 use crate::metrics;
+use crate::options::Options;
 use crate::plan::{self, Action, Kind, Plan, Rules, Skip};
 use crate::remote::{Listing, Remote};
 use crate::round::RoundError;
@@ -61,6 +63,11 @@ pub trait Site {
         directory: &ExtrasDirectory,
     ) -> impl Future<Output = Result<Vec<Item>, RoundError>>;
 
+    /// How many files to fetch at once.
+    fn at_once(&self, options: &Options) -> usize {
+        options.at_once()
+    }
+
     /// Fetches a file from the peer, if it is still missing.
     ///
     /// # Errors
@@ -79,6 +86,8 @@ pub struct Target {
     pub journal: Arc<Journal>,
     /// The hours of which there was nothing to do.
     settled: Arc<Mutex<HashMap<Place, Settled>>>,
+    /// The hour that is looked at, for operators.
+    place: Arc<Mutex<Option<Place>>>,
     hasher: RandomState,
 }
 
@@ -102,8 +111,21 @@ impl Target {
             remote,
             journal: Arc::default(),
             settled: Arc::default(),
+            place: Arc::default(),
             hasher: RandomState::new(),
         }
+    }
+
+    /// The hour that is, or was last, looked at.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.clone()
+    }
+
+    /// Notes which hour is looked at.
+    pub(crate) fn set_place(&self, place: Option<&Place>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place.cloned();
     }
 
     /// Logs and counts, once, a name that is none of ours.
@@ -155,6 +177,10 @@ impl Site for RealSite<'_> {
         Utc::now()
     }
 
+    fn at_once(&self, _: &Options) -> usize {
+        self.context.at_once()
+    }
+
     async fn hours(
         &self,
         channel: &Channel,
@@ -179,6 +205,7 @@ impl Site for RealSite<'_> {
     }
 
     async fn missing(&self, place: &Place, rules: &Rules) -> Result<Vec<Item>, RoundError> {
+        self.target.set_place(Some(place));
         let store = &self.context.store;
         let known = self.target.settled(place);
         let directory = store.hour_directory(&place.channel, &place.quality, place.hour);
@@ -249,7 +276,10 @@ impl Site for RealSite<'_> {
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
         // Before the file is in hand: whoever waits for a slot keeps it from nobody. The
         // semaphore is never closed; were it, its bound would be gone, and no download.
+        let task = Task::begin("download", || format!("{item} from {}", self.target.peer));
+        task.state("waiting for one of --max-downloads");
         let _slot = self.context.slots.acquire().await.ok();
+        task.state("downloading");
         let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
         let _in_flight = InProgress::new(gauge);
         download::item(self.context, &self.target.remote, item).await

@@ -15,6 +15,7 @@ use crate::peers::Peer;
 use crate::remote::Remote;
 use crate::round::{self, Report, Task};
 use crate::site::{RealSite, Target};
+use crate::watch::Watched;
 
 /// A round that took longer than the interval is followed by the next after this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
@@ -29,7 +30,8 @@ const DOUBLINGS: u32 = 4;
 #[derive(Debug)]
 pub struct Worker {
     context: Arc<Context>,
-    target: Target,
+    watched: Arc<Watched>,
+    task: common::tasks::Task,
 }
 
 impl Worker {
@@ -40,15 +42,31 @@ impl Worker {
         let stall = context.options.stall_timeout;
         let remote = Remote::new(context.client.clone(), peer.url().clone(), stall);
         let target = Target::new(peer.name(), remote);
-        Worker { context, target }
+        let watched = Arc::new(Watched::new(target, common::http::shown(peer.url())));
+        context.peers.add(&watched);
+        let task = common::tasks::Task::begin("peer", || peer.name().to_owned());
+        Worker {
+            context,
+            watched,
+            task,
+        }
     }
 
     /// Does rounds until it is dropped.
     pub async fn run(self) -> Infallible {
         let mut failures = 0;
         loop {
+            if self.watched.is_paused() {
+                self.state("paused");
+                self.watched.until_paused(false).await;
+            }
+            self.state("in a round");
             let start = Instant::now();
-            let report = self.round(false).await;
+            let report = tokio::select! {
+                report = self.round(false) => report,
+                // A round leaves nothing behind wherever it is dropped.
+                () = self.watched.until_paused(true) => continue,
+            };
             failures = match report.error {
                 Some(_) => failures + 1,
                 None => 0,
@@ -56,23 +74,37 @@ impl Worker {
             let interval = self.context.options.interval;
             let pause = pause(interval, failures, start.elapsed());
             self.log(&report, start, Some(pause));
-            sleep(pause).await;
+            self.watched.round_done(&report, start.elapsed(), failures);
+            self.state("waiting for the next round");
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.watched.hurried() => {}
+                () = self.watched.until_paused(true) => {}
+            }
         }
     }
 
     /// Does one round.
     pub async fn once(self) -> Report {
+        self.state("in a round");
         let start = Instant::now();
         let report = self.round(true).await;
         self.log(&report, start, None);
         report
     }
 
+    fn state(&self, state: &'static str) {
+        self.task.state(state);
+        self.watched.set_state(state);
+        self.watched.target.set_place(None);
+    }
+
     async fn round(&self, patient: bool) -> Report {
-        let Target { peer, journal, .. } = &self.target;
+        let target = &self.watched.target;
+        let Target { peer, journal, .. } = target;
         let site = RealSite {
             context: &self.context,
-            target: &self.target,
+            target,
         };
         let task = Task {
             options: &self.context.options,
@@ -125,7 +157,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The peer is gone: nobody knows what it has.
-        metrics::retain_missing(&self.target.peer, |_| false);
+        metrics::retain_missing(&self.watched.target.peer, |_| false);
+        self.context.peers.remove(&self.watched);
     }
 }
 

@@ -36,7 +36,7 @@ use crate::tasks;
 pub use self::builtin::{count, list, maybe, seconds, time};
 pub use self::control::Caller;
 pub use self::registry::{KindOf, Outcome, Registry, failure};
-pub use rhai::{Array, Dynamic, Map, NativeCallContext};
+pub use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext};
 
 /// Whoever is on this machine may do what the process may: nobody else gets near.
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
