@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use self::connection::Connection;
+use self::measure::Client;
 use crate::metrics;
 
 pub use self::files::FileSender;
@@ -145,8 +146,8 @@ pub async fn serve(
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let open = Arc::new(AtomicUsize::new(0));
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, client) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -164,7 +165,7 @@ pub async fn serve(
                 continue;
             };
             let files = FileSender::new(&open);
-            let connection = connection(stream, &router, &limits, files);
+            let connection = connection(stream, Client(client), &router, &limits, files);
             let connection = graceful.watch(connection);
             let counted = Counted::new(&open);
             tokio::spawn(async move {
@@ -207,6 +208,7 @@ impl Drop for Counted {
 /// Answers a client's requests, one after the other.
 fn connection(
     stream: TcpStream,
+    client: Client,
     router: &Router,
     limits: &Limits,
     files: FileSender,
@@ -215,6 +217,7 @@ fn connection(
     let router = router.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(files.clone());
+        request.extensions_mut().insert(client);
         router.clone().oneshot(request.map(Body::new))
     });
     http1::Builder::new()

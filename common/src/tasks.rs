@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Requests come from all threads at once: they seldom want the same part.
 const PARTS: usize = 16;
@@ -37,6 +38,9 @@ struct Entry {
     name: String,
     since: Instant,
     state: Mutex<(&'static str, Instant)>,
+    bytes: AtomicU64,
+    /// Set off by an operator who wants it to end; there only if it can be ended.
+    end: OnceLock<CancellationToken>,
 }
 
 /// A task as it is now.
@@ -54,6 +58,20 @@ pub struct Running {
     pub state: &'static str,
     /// For how long.
     pub state_age: Duration,
+    /// Bytes that it has received or sent.
+    pub bytes: u64,
+    end: Option<CancellationToken>,
+}
+
+impl Running {
+    /// Ends it; false if nobody can.
+    #[must_use]
+    pub fn end(&self) -> bool {
+        if let Some(end) = &self.end {
+            end.cancel();
+        }
+        self.end.is_some()
+    }
 }
 
 impl Task {
@@ -69,6 +87,8 @@ impl Task {
             name: name(),
             since: now,
             state: Mutex::new(("running", now)),
+            bytes: AtomicU64::new(0),
+            end: OnceLock::new(),
         });
         part(entry.id).insert(entry.id, Arc::clone(&entry));
         Task(Some(entry))
@@ -79,6 +99,20 @@ impl Task {
         if let Some(entry) = &self.0 {
             *entry.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, Instant::now());
         }
+    }
+
+    /// Counts bytes that it has received or sent.
+    pub fn add_bytes(&self, bytes: usize) {
+        if let Some(entry) = &self.0 {
+            entry.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// What an operator sets off to end it; `None`: no operator can.
+    #[must_use]
+    pub fn end(&self) -> Option<CancellationToken> {
+        let entry = self.0.as_ref()?;
+        Some(entry.end.get_or_init(CancellationToken::new).clone())
     }
 }
 
@@ -114,6 +148,8 @@ pub fn running(most: usize) -> Vec<Running> {
             age: entry.since.elapsed(),
             state,
             state_age: state_since.elapsed(),
+            bytes: entry.bytes.load(Ordering::Relaxed),
+            end: entry.end.get().cloned(),
         }
     });
     entries.collect()
@@ -151,6 +187,12 @@ mod tests {
             .collect();
         assert_eq!(seen, [("a", 7, "waiting for b", 2), ("b", 2, "running", 2)]);
         assert_eq!(running(1).len(), 1);
+        assert!(!all[0].end());
+        let end = first.end().unwrap();
+        first.add_bytes(3);
+        let first_now = &mine()[0];
+        assert_eq!(first_now.bytes, 3);
+        assert!(first_now.end() && end.is_cancelled());
         drop(first);
         assert_eq!(mine().len(), 1);
         drop(second);

@@ -298,6 +298,37 @@ impl<T: OfHour> Index<T> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets go of an hour, which is read again when somebody asks for it; false if it is not held.
+    pub fn drop_hour(&self, rendition: &Arc<Rendition>, hour: Hour) -> bool {
+        self.held().forget(&(Arc::clone(rendition), hour))
+    }
+
+    /// The hours that are held, with the bytes that each takes, in order of time.
+    #[must_use]
+    pub fn held_hours(&self) -> Vec<(Arc<Rendition>, Hour, usize)> {
+        let mut hours = self.held().all();
+        hours.sort_unstable_by(|a, b| {
+            let name = |rendition: &Rendition| {
+                let Rendition { channel, quality } = rendition;
+                (channel.to_string(), quality.to_string())
+            };
+            (name(&a.0), a.1).cmp(&(name(&b.0), b.1))
+        });
+        hours
+    }
+
+    /// How often an hour was held already when somebody asked for it, and how often it was not.
+    #[must_use]
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits.get(), self.misses.get())
+    }
+
+    /// How many bytes it may hold.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.held().limit()
+    }
+
     /// How many hours are held, and their bytes.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {

@@ -3,6 +3,7 @@
 //! It only ever reads. `store` → `selection` → [`hls`] → client; what is read of an hour's
 //! directory is kept by the [`index`] until the directory changes.
 
+mod backdoor;
 #[allow(dead_code, reason = "its users come next")]
 mod cut;
 pub mod error;
@@ -28,7 +29,6 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
-use common::backdoor::{self, Registry};
 use common::serve::{self, BindError, Limits};
 use common::service::{self, CommonOptions};
 use common::store::Store;
@@ -174,9 +174,10 @@ impl Families {
 /// If the address is taken or not ours.
 pub async fn run(options: &Options, shutdown: CancellationToken) -> Result<(), BindError> {
     let listener = serve::bind(options.host, options.port).await?;
-    let registry = Registry::new("restreamer");
-    let door = backdoor::open(options.common.backdoor_port, registry, &shutdown).await?;
-    run_on(listener, options, shutdown).await;
+    let app = app(options);
+    let port = options.common.backdoor_port;
+    let door = common::backdoor::open(port, backdoor::registry(&app), &shutdown).await?;
+    run_app(listener, app, options, shutdown).await;
     if let Some(door) = door {
         // Its own concern, and over.
         let _ = door.await;
@@ -186,6 +187,10 @@ pub async fn run(options: &Options, shutdown: CancellationToken) -> Result<(), B
 
 /// Serves on a listener until `shutdown`; then what is being answered has 20 s to go out.
 pub async fn run_on(listener: TcpListener, options: &Options, shutdown: CancellationToken) {
+    run_app(listener, app(options), options, shutdown).await;
+}
+
+async fn run_app(listener: TcpListener, app: App, options: &Options, shutdown: CancellationToken) {
     let open_files = service::max_open_files();
     let room = (open_files - open_files / FILES_SHARE).saturating_sub(OTHER_FILES);
     if room < options.max_connections {
@@ -199,7 +204,6 @@ pub async fn run_on(listener: TcpListener, options: &Options, shutdown: Cancella
         connections: options.max_connections.min(room),
         ..Limits::default()
     };
-    let app = app(options);
     let ffmpeg = Arc::clone(&app.ffmpeg);
     let check = tokio::spawn(Arc::clone(&ffmpeg).check());
     let holes = Watcher::new(app.store.clone(), app.index.clone());

@@ -85,6 +85,9 @@ pub(super) fn register(registry: &mut Registry, shutdown: &CancellationToken) {
         .field("state_age", "for how many seconds", |task| {
             seconds(task.state_age)
         })
+        .field("bytes", "what it has received or sent", |task| {
+            count(task.bytes)
+        })
         .done();
     registry.function(
         "tasks()",

@@ -1,5 +1,7 @@
 //! Counts and times every request served, by route (SPEC §8).
 
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{self, Poll};
@@ -7,15 +9,28 @@ use std::task::{self, Poll};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use prometheus::{HistogramVec, IntGaugeVec};
 use tokio::time::Instant;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::http::InProgress;
 use crate::metrics::{self, LATENCY_BUCKETS};
+use crate::tasks::Task;
+
+/// How much of a request's target an operator sees, in characters.
+const MOST_SHOWN: usize = 400;
+
+/// What the client of a request is told that an operator has ended.
+const ENDED: &str = "ended by an operator\n";
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client(pub(super) SocketAddr);
 
 static LATENCY: LazyLock<HistogramVec> = LazyLock::new(|| {
     metrics::histogram(
@@ -55,15 +70,37 @@ async fn measure(request: Request, next: Next) -> Response {
         method,
         status: "error".to_owned(),
         _in_progress: InProgress::new(concurrency),
+        task: Task::begin("request", || shown(&request)),
     };
-    let response = next.run(request).await;
+    let response = match exchange.task.end() {
+        None => next.run(request).await,
+        Some(end) => tokio::select! {
+            response = next.run(request) => response,
+            () = end.cancelled() => (StatusCode::SERVICE_UNAVAILABLE, ENDED).into_response(),
+        },
+    };
     exchange.status = response.status().as_u16().to_string();
+    exchange.task.state("sending");
+    let end = exchange.task.end();
     response.map(|body| {
         Body::new(Measured {
             body,
-            _exchange: exchange,
+            end: end.map(|end| Box::pin(end.cancelled_owned())),
+            exchange,
         })
     })
+}
+
+/// A request as an operator sees it.
+fn shown(request: &Request) -> String {
+    let target = request.uri().path_and_query();
+    let target = target.map_or("", |target| target.as_str());
+    let target: String = target.chars().take(MOST_SHOWN).collect();
+    let method = request.method();
+    match request.extensions().get::<Client>() {
+        Some(Client(client)) => format!("{method} {target} from {client}"),
+        None => format!("{method} {target}"),
+    }
 }
 
 /// A request that is being answered; measured when this is dropped.
@@ -73,6 +110,7 @@ struct Exchange {
     method: String,
     status: String,
     _in_progress: InProgress,
+    task: Task,
 }
 
 impl Drop for Exchange {
@@ -86,7 +124,9 @@ impl Drop for Exchange {
 /// A body that ends its exchange when it is sent or given up.
 struct Measured {
     body: Body,
-    _exchange: Exchange,
+    /// Ready when an operator wants it to end.
+    end: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    exchange: Exchange,
 }
 
 impl HttpBody for Measured {
@@ -97,7 +137,18 @@ impl HttpBody for Measured {
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Err(axum::Error::new(io::Error::other(ENDED)))));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(bytes) = frame.data_ref()
+        {
+            self.exchange.task.add_bytes(bytes.len());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use common::metrics;
+use common::segment::Hour;
 use prometheus::IntGaugeVec;
 
-use super::{Key, OfHour, Slot};
+use super::{Key, OfHour, Rendition, Slot};
 
 static HOURS: LazyLock<IntGaugeVec> =
     LazyLock::new(|| metrics::gauge("restreamer_index_hours", "Hours in the index", &["of"]));
@@ -88,12 +89,22 @@ impl<T: OfHour> Held<T> {
         self.publish();
     }
 
-    /// Lets go of an hour that does not exist any more.
-    pub(super) fn forget(&mut self, key: &Key) {
-        if let Some(entry) = self.hours.remove(key) {
-            self.bytes -= entry.bytes;
-            self.publish();
-        }
+    /// Lets go of an hour, one that does not exist any more, say; false if it was not held.
+    pub(super) fn forget(&mut self, key: &Key) -> bool {
+        let Some(entry) = self.hours.remove(key) else {
+            return false;
+        };
+        self.bytes -= entry.bytes;
+        self.publish();
+        true
+    }
+
+    /// The hours held, and what each takes.
+    pub(super) fn all(&self) -> Vec<(Arc<Rendition>, Hour, usize)> {
+        let hours = self.hours.iter();
+        hours
+            .map(|((rendition, hour), entry)| (Arc::clone(rendition), *hour, entry.bytes))
+            .collect()
     }
 
     fn publish(&self) {
@@ -102,6 +113,11 @@ impl<T: OfHour> Held<T> {
             .with_label_values(&[T::KIND])
             .set(whole(self.hours.len()));
         BYTES.with_label_values(&[T::KIND]).set(whole(self.bytes));
+    }
+
+    /// How many bytes may be held.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Hours and bytes held.
