@@ -20,14 +20,12 @@ use std::io;
 use std::path::PathBuf;
 
 use futures::Stream;
-use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::stretch::{Source, Stretch};
+use super::stretch::Stretch;
 use crate::ffmpeg::{FfmpegError, Job};
 use crate::mpegts::TsError;
-use crate::mpegts::packet::PACKET;
 use crate::mpegts::retime::Start;
 
 use self::assembly::{Assembly, Slot};
@@ -36,10 +34,7 @@ use self::encode::Encoder;
 #[allow(unused_imports, reason = "its user comes next")]
 pub(crate) use self::retimed::retimed;
 
-/// So much is read of a file at once, in bytes: whole packets.
-const CHUNK: usize = 4096 * PACKET;
-
-/// So many chunks wait to be taken; then no more is read.
+/// So many pieces wait to be taken; then no more is made.
 const CHUNKS: usize = 2;
 
 /// A piece of a cut.
@@ -47,10 +42,12 @@ const CHUNKS: usize = 2;
 pub(crate) enum Piece {
     /// A stretch begins, whose times have nothing to do with what was before it.
     Begins(Start),
-    /// The first packets of another file of the stretch.
-    File(Vec<u8>),
-    /// More packets.
+    /// The first packets that were made for an edge of the stretch.
+    Edge(Vec<u8>),
+    /// More of them.
     Data(Vec<u8>),
+    /// A segment of the stretch, all of it.
+    Whole(PathBuf),
 }
 
 /// Why there is no cut, or why it broke off.
@@ -72,7 +69,7 @@ pub(crate) enum ExactError {
         /// What is wrong with it.
         error: TsError,
     },
-    /// What was made is no whole MPEG-TS.
+    /// What was made, or a file that was taken for whole, is no MPEG-TS.
     #[error("cannot read what was cut: {0}")]
     Made(TsError),
     /// It takes ffmpeg to cut this.
@@ -133,7 +130,7 @@ async fn send(job: &Job, stretch: Stretch, sender: &Sender) -> Result<(), ExactE
     });
     edge.send(sender, true).await?;
     for source in stretch.sources.get(next..last).unwrap_or_default() {
-        copy(source, sender).await?;
+        give(sender, Piece::Whole(source.path.clone())).await;
     }
     if let Some(ending) = ending {
         match ending.await {
@@ -176,7 +173,7 @@ impl Edge {
                 if begins {
                     give(sender, Piece::Begins(start)).await;
                 }
-                give(sender, Piece::File(bytes)).await;
+                give(sender, Piece::Edge(bytes)).await;
             } else {
                 give(sender, Piece::Data(bytes)).await;
             }
@@ -218,35 +215,6 @@ impl Edge {
 /// Waits until it is taken. If nobody takes it, the whole task is about to end.
 async fn give(sender: &Sender, piece: Piece) {
     let _ = sender.send(Ok(piece)).await;
-}
-
-/// A whole segment as it is.
-async fn copy(source: &Source, sender: &Sender) -> Result<(), ExactError> {
-    let read = |error| ExactError::Read {
-        file: source.path.clone(),
-        error,
-    };
-    let mut file = tokio::fs::File::open(&source.path).await.map_err(read)?;
-    file.set_max_buf_size(CHUNK);
-    let mut is_first = true;
-    loop {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let mut part = (&mut file).take(CHUNK as u64);
-        part.read_to_end(&mut chunk).await.map_err(read)?;
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        give(
-            sender,
-            if is_first {
-                Piece::File(chunk)
-            } else {
-                Piece::Data(chunk)
-            },
-        )
-        .await;
-        is_first = false;
-    }
 }
 
 /// Does what takes long or reads files where it may.

@@ -230,3 +230,138 @@ impl Retimer {
         clock
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpegts::demux::{Damage, Unit, demux};
+    use crate::mpegts::mux::Muxer;
+    use crate::mpegts::tables::{Codec, Program, Stream};
+
+    const FRAME: i64 = 3600;
+
+    /// So many pictures from a time on, each decoded `delay` before it is shown.
+    fn stream(from: i64, count: i64, delay: i64, lead: i64) -> (Vec<u8>, Start) {
+        let program = Program::of(Stream {
+            pid: 0x100,
+            codec: Codec::H264,
+        });
+        let mut muxer = Muxer::new(program, lead);
+        for number in 0..count {
+            let pts = from + number * FRAME;
+            let bytes = vec![0, 0, 1, 0x65, number as u8, 7];
+            muxer.add(&Unit::new(
+                0x100,
+                Codec::H264,
+                0xe0,
+                pts,
+                pts - delay,
+                bytes,
+            ));
+        }
+        let start = Start {
+            shown: from,
+            lowest: from - delay,
+            lead,
+        };
+        (muxer.packets(), start)
+    }
+
+    fn times(bytes: &[u8]) -> Vec<(i64, i64)> {
+        let media = demux(bytes, Damage::Fails).unwrap();
+        media
+            .units
+            .iter()
+            .map(|unit| (unit.pts, unit.dts))
+            .collect()
+    }
+
+    #[test]
+    fn stretches_follow_one_another() {
+        let wrap = 1_i64 << 33;
+        let mut retimer = Retimer::from_zero();
+        let mut all = Vec::new();
+        // The second begins anew in the middle; the third needs its pictures earlier.
+        for (from, delay) in [(500_000, 0), (wrap - 2 * FRAME, 0), (90_000, 2 * FRAME)] {
+            let (mut bytes, start) = stream(from, 4, delay, 60_000);
+            retimer.begin(start);
+            retimer.rewrite(&mut bytes).unwrap();
+            all.extend(bytes);
+        }
+        let found = times(&all);
+        let shown: Vec<i64> = found.iter().map(|(pts, _)| *pts).collect();
+        let expected: Vec<i64> = (0..12).map(|number| number * FRAME).collect();
+        assert_eq!(shown, expected);
+        assert!(
+            found.windows(2).all(|pair| pair[0].1 < pair[1].1),
+            "{found:?}"
+        );
+        let media = demux(&all, Damage::Fails).unwrap();
+        assert_eq!(media.lead, 0);
+        let counters = packet::packets(&all).filter_map(|(_, packet)| packet.ok());
+        let counters = counters.filter(|packet| packet.pid() == 0x100 && packet.has_payload());
+        let counters: Vec<u8> = counters.map(|packet| packet.counter()).collect();
+        let expected: Vec<u8> = (0..counters.len())
+            .map(|number| number as u8 % 16)
+            .collect();
+        assert_eq!(counters, expected);
+    }
+
+    #[test]
+    fn another_clock_in_the_middle_of_a_stretch_goes_on() {
+        let mut retimer = Retimer::from_zero();
+        let mut all = Vec::new();
+        for (number, from) in [90_000, 90_000 + 4 * FRAME, 7_000_000]
+            .into_iter()
+            .enumerate()
+        {
+            let (mut bytes, start) = stream(from, 4, FRAME, 0);
+            if number == 0 {
+                retimer.begin(start);
+            }
+            retimer.next_file(&bytes);
+            retimer.rewrite(&mut bytes).unwrap();
+            all.extend(bytes);
+        }
+        let expected: Vec<_> = (0..12).map(|n| ((n + 1) * FRAME, n * FRAME)).collect();
+        assert_eq!(times(&all), expected);
+    }
+
+    #[test]
+    fn what_is_there_twice_stays_so() {
+        let (bytes, start) = stream(90_000, 2, 0, 0);
+        let last = bytes.len() - PACKET;
+        let mut bytes = [&bytes[..], &bytes[last..]].concat();
+        let mut retimer = Retimer::from_zero();
+        retimer.begin(start);
+        retimer.rewrite(&mut bytes).unwrap();
+        assert_eq!(bytes[last..last + PACKET], bytes[last + PACKET..]);
+        assert_eq!(times(&bytes), [(0, 0), (FRAME, FRAME)]);
+    }
+
+    #[test]
+    fn counters_alone_leave_times_as_they_are() {
+        let (mut bytes, start) = stream(500_000, 4, FRAME, 100);
+        let before = demux(&bytes, Damage::Fails).unwrap();
+        let mut retimer = Retimer::of_counters();
+        let mut again = bytes.clone();
+        for bytes in [&mut bytes, &mut again] {
+            retimer.begin(start);
+            retimer.next_file(bytes);
+            retimer.rewrite(bytes).unwrap();
+        }
+        let after = demux(&again, Damage::Fails).unwrap();
+        assert_eq!((after.units, after.lead), (before.units, before.lead));
+        assert_ne!(bytes, again);
+    }
+
+    #[test]
+    fn damage_has_its_place() {
+        let (mut bytes, start) = stream(0, 4, 0, 0);
+        bytes[PACKET] = 0;
+        let mut retimer = Retimer::from_zero();
+        retimer.begin(start);
+        let error = retimer.rewrite(&mut bytes).unwrap_err();
+        assert_eq!((error.offset, error.problem), (PACKET, Problem::NoSync(0)));
+    }
+}

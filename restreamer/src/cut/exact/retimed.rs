@@ -1,42 +1,124 @@
 //! Pieces as packets whose counters go on, and with times from 0 on where that is asked for
-//! (`smart` of SPEC §4).
+//! (`smart` of SPEC §4). Here whole segments are read.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::mpegts::packet::PACKET;
 use crate::mpegts::retime::Retimer;
 
 use super::{ExactError, Piece, blocking};
 
+/// So much is read of a file at once, in bytes: whole packets, and little enough to be still in
+/// the processor's cache when it is sent.
+const CHUNK: usize = 4096 * PACKET;
+
+/// So many chunks wait to be taken; then no more is read.
+const CHUNKS: usize = 2;
+
+type Chunk = Result<Bytes, ExactError>;
+
 /// The packets of pieces, with counters that go on through all of them, as `retimer` makes them.
+/// Dropping it ends all work on it.
 pub(crate) fn retimed(
     retimer: Retimer,
     pieces: impl Stream<Item = Result<Piece, ExactError>> + Send + 'static,
-) -> impl Stream<Item = Result<Vec<u8>, ExactError>> + Send + 'static {
-    let pieces = Box::pin(pieces);
-    futures::stream::unfold((pieces, Some(retimer)), async |(mut pieces, retimer)| {
-        // None after an error.
-        let mut retimer = retimer?;
-        loop {
-            let (mut bytes, is_file) = match pieces.next().await? {
-                Ok(Piece::Begins(start)) => {
-                    retimer.begin(start);
-                    continue;
-                }
-                Ok(Piece::File(bytes)) => (bytes, true),
-                Ok(Piece::Data(bytes)) => (bytes, false),
-                Err(error) => return Some((Err(error), (pieces, None))),
-            };
-            let rewritten = blocking(move || {
-                if is_file {
-                    retimer.next_file(&bytes);
-                }
-                retimer.rewrite(&mut bytes).map_err(ExactError::Made)?;
-                Ok((bytes, retimer))
-            });
-            return Some(match rewritten.await {
-                Ok((bytes, retimer)) => (Ok(bytes), (pieces, Some(retimer))),
-                Err(error) => (Err(error), (pieces, None)),
-            });
+) -> impl Stream<Item = Chunk> + Send + 'static {
+    let (sender, mut receiver) = mpsc::channel(CHUNKS);
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = send(retimer, pieces, &sender).await {
+            // Whoever does not take it any more does not want to know.
+            let _ = sender.send(Err(error)).await;
         }
+    }));
+    futures::stream::poll_fn(move |context| {
+        let _keeps_it_running = &task;
+        receiver.poll_recv(context)
     })
+}
+
+async fn send(
+    mut retimer: Retimer,
+    pieces: impl Stream<Item = Result<Piece, ExactError>>,
+    chunks: &mpsc::Sender<Chunk>,
+) -> Result<(), ExactError> {
+    let mut pieces = std::pin::pin!(pieces);
+    while let Some(piece) = pieces.next().await {
+        let (bytes, is_edge) = match piece? {
+            Piece::Begins(start) => {
+                retimer.begin(start);
+                continue;
+            }
+            Piece::Whole(file) => {
+                retimer = whole(retimer, file, chunks).await?;
+                continue;
+            }
+            Piece::Edge(bytes) => (bytes, true),
+            Piece::Data(bytes) => (bytes, false),
+        };
+        let made = move || rewrite(&mut retimer, bytes, is_edge).map(|bytes| (retimer, bytes));
+        let (same, bytes) = blocking(move || made().map_err(ExactError::Made)).await?;
+        retimer = same;
+        let _ = chunks.send(Ok(bytes)).await;
+    }
+    Ok(())
+}
+
+/// Reads a segment and sends it.
+async fn whole(
+    mut retimer: Retimer,
+    file: PathBuf,
+    chunks: &mpsc::Sender<Chunk>,
+) -> Result<Retimer, ExactError> {
+    let mut open = None;
+    let mut offset = 0;
+    loop {
+        let path = file.clone();
+        let read = move || {
+            let wrong = |error| ExactError::Read {
+                file: path.clone(),
+                error,
+            };
+            let mut input = match open {
+                None => File::open(&path).map_err(wrong)?,
+                Some(input) => input,
+            };
+            let mut bytes = Vec::with_capacity(CHUNK);
+            let mut part = (&mut input).take(CHUNK as u64);
+            part.read_to_end(&mut bytes).map_err(wrong)?;
+            let length = bytes.len();
+            let bytes = rewrite(&mut retimer, bytes, offset == 0);
+            let bytes = bytes.map_err(|mut error| {
+                error.offset += offset;
+                ExactError::Damaged { file: path, error }
+            })?;
+            Ok((retimer, input, length, bytes))
+        };
+        let (same, input, length, bytes) = blocking(read).await?;
+        retimer = same;
+        if length == 0 {
+            return Ok(retimer);
+        }
+        open = Some(input);
+        offset += length;
+        let _ = chunks.send(Ok(bytes)).await;
+    }
+}
+
+fn rewrite(
+    retimer: &mut Retimer,
+    mut bytes: Vec<u8>,
+    is_other_file: bool,
+) -> Result<Bytes, crate::mpegts::TsError> {
+    if is_other_file {
+        retimer.next_file(&bytes);
+    }
+    retimer.rewrite(&mut bytes)?;
+    Ok(bytes.into())
 }
