@@ -108,11 +108,11 @@ impl Task {
         }
     }
 
-    /// What an operator sets off to end it; `None`: no operator can.
-    #[must_use]
-    pub fn end(&self) -> Option<CancellationToken> {
-        let entry = self.0.as_ref()?;
-        Some(entry.end.get_or_init(CancellationToken::new).clone())
+    /// Says what an operator sets off to end it.
+    pub fn ends_by(&self, end: &CancellationToken) {
+        if let Some(entry) = &self.0 {
+            entry.end.get_or_init(|| end.clone());
+        }
     }
 }
 
@@ -188,7 +188,8 @@ mod tests {
         assert_eq!(seen, [("a", 7, "waiting for b", 2), ("b", 2, "running", 2)]);
         assert_eq!(running(1).len(), 1);
         assert!(!all[0].end());
-        let end = first.end().unwrap();
+        let end = CancellationToken::new();
+        first.ends_by(&end);
         first.add_bytes(3);
         let first_now = &mine()[0];
         assert_eq!(first_now.bytes, 3);

@@ -26,6 +26,7 @@ use crate::recorded::{Recorded, Since};
 use crate::shared::{SharedError, SharedParts};
 use crate::timeline::Wanted;
 use crate::timing::Timing;
+use crate::watch::Fetching;
 
 /// A full disk fails every segment: one line a minute says it.
 const SELDOM: Duration = Duration::from_secs(60);
@@ -142,11 +143,14 @@ pub struct Job {
     pub(crate) is_probe: bool,
     /// Bytes of the longest piece that was kept: a shorter one is not worth a file.
     kept: AtomicU64,
+    /// What operators see of it.
+    pub(crate) fetching: Arc<Fetching>,
 }
 
 impl Job {
     pub(crate) fn new(wanted: Wanted, doubtful: bool, shared: Arc<SharedParts>) -> Job {
         Job {
+            fetching: Arc::new(Fetching::new(&wanted)),
             wanted,
             doubtful,
             shared,
@@ -280,6 +284,7 @@ impl Getter {
                     Some(outcome) = attempts.next() => match outcome {
                         Ok(committed) => return Ok(committed),
                         Err(error) => {
+                            job.fetching.failed(&error);
                             // That it was cut says less than why others failed before.
                             if !matches!(error, AttemptError::Stopped) || failure.is_none() {
                                 failure = Some(error);

@@ -5,6 +5,7 @@
 //! what is new, a `worker` has a `getter` fetch it, and that writes it through `common::store`.
 //! `manager` keeps a channel's workers. See docs/ARCHITECTURE.md.
 
+mod backdoor;
 pub mod channel;
 mod debug;
 mod decrypt;
@@ -20,19 +21,21 @@ pub mod rendition;
 mod shared;
 pub mod timeline;
 pub mod timing;
+mod watch;
 pub mod worker;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use common::backdoor::{self, Registry};
 use common::http::{HttpClient, HttpError};
 use common::names::{Channel, Quality};
 use common::serve::BindError;
 use common::service::{self, CommonOptions};
 use common::store::{FRESH, Store};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -41,6 +44,7 @@ use crate::channel::{ChannelKind, ChannelSpec, ChannelSpecs};
 use crate::manager::Manager;
 use crate::provider::{Provider, TwitchHosts, TwitchProvider, UrlProvider, YoutubeProvider};
 use crate::timing::Timing;
+use crate::watch::Channels;
 
 /// Between two looks for temporary files of dead processes.
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -111,23 +115,29 @@ impl Options {
         if channels.is_empty() {
             return Err("no channel is given".to_owned());
         }
-        let mut seen = HashSet::new();
-        for ChannelSpec { name, kind, .. } in &channels {
-            if !seen.insert(name) {
-                return Err(format!("channel {name} is given twice"));
-            }
-            let has_source = self
-                .qualities
-                .iter()
-                .any(|quality| quality.as_str() == "source");
-            if *kind != ChannelKind::Twitch && !has_source {
-                return Err(format!("channel {name} has only the quality source"));
-            }
-        }
         if let Some(chat) = self.qualities.iter().find(|quality| quality.is_chat()) {
             return Err(format!("{chat} is no quality of video"));
         }
+        let mut seen = HashSet::new();
+        for spec in &channels {
+            if !seen.insert(&spec.name) {
+                return Err(format!("channel {} is given twice", spec.name));
+            }
+            self.check(spec)?;
+        }
         Ok(channels)
+    }
+
+    /// Whether a channel can be recorded in these qualities.
+    fn check(&self, ChannelSpec { name, kind, .. }: &ChannelSpec) -> Result<(), String> {
+        let has_source = self
+            .qualities
+            .iter()
+            .any(|quality| quality.as_str() == "source");
+        if *kind != ChannelKind::Twitch && !has_source {
+            return Err(format!("channel {name} has only the quality source"));
+        }
+        Ok(())
     }
 }
 
@@ -170,11 +180,22 @@ pub async fn run(
     let store = Store::new(base);
     let last = CancellationToken::new();
     let page = service::serve_metrics(options.metrics_port, last.clone()).await?;
-    let registry = Registry::new("downloader");
-    let door = backdoor::open(options.common.backdoor_port, registry, &shutdown).await?;
+    let known = Arc::new(Channels::default());
+    let (adding, mut added) = mpsc::unbounded_channel();
+    let port = options.common.backdoor_port;
+    let registry = {
+        let options = options.clone();
+        backdoor::registry(&known, adding, move |spec| options.check(spec))
+    };
+    let door = common::backdoor::open(port, registry, &shutdown).await?;
     let mut tasks = JoinSet::new();
-    for spec in channels {
-        tasks.spawn(clean_up(store.clone(), spec.name.clone(), shutdown.clone()));
+    let start = |spec: ChannelSpec, tasks: &mut JoinSet<()>| {
+        // Who asks for a channel was told if it is recorded already.
+        let Some(listed) = known.add(spec.clone(), &shutdown) else {
+            return;
+        };
+        let stop = listed.watched.stop.clone();
+        tasks.spawn(clean_up(store.clone(), spec.name.clone(), stop));
         let manager = Manager {
             provider: provider(&spec, &options),
             channel: spec.name,
@@ -185,11 +206,24 @@ pub async fn run(
             timing: Timing::default().scaled(options.time_scale),
             playlist_debug: usize::from(options.playlist_debug),
         };
-        tasks.spawn(manager.run(shutdown.clone()));
+        tasks.spawn(async move {
+            manager.run_watched(Arc::clone(&listed.watched)).await;
+            drop(listed);
+        });
+    };
+    for spec in channels {
+        start(spec, &mut tasks);
     }
-    while let Some(outcome) = tasks.join_next().await {
-        if let Err(error) = outcome {
-            tracing::error!(%error, "a task crashed");
+    // With a backdoor there may be channels again.
+    while !tasks.is_empty() || (port != 0 && !shutdown.is_cancelled()) {
+        tokio::select! {
+            () = shutdown.cancelled(), if tasks.is_empty() => {}
+            Some(spec) = added.recv(), if !shutdown.is_cancelled() => start(spec, &mut tasks),
+            Some(outcome) = tasks.join_next() => {
+                if let Err(error) = outcome {
+                    tracing::error!(%error, "a task crashed");
+                }
+            }
         }
     }
     // The page goes last, so that the end can be seen on it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::http::HttpClient;
 use common::names::{Channel, Quality};
 use common::store::Store;
+use common::tasks::Task;
 use common::timing::jitter;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ use crate::metrics::{self, METRICS, labels};
 use crate::provider::{Found, Provider, ProviderError, Source};
 use crate::rendition::Rendition;
 use crate::timing::Timing;
+use crate::watch::{WatchedChannel, WatchedWorker, Wishes, Working};
 use crate::worker::{Event, Report, Worker};
 
 /// What a channel's manager needs.
@@ -68,6 +70,10 @@ type Find = Pin<Box<dyn Future<Output = Result<Found, ProviderError>> + Send>>;
 /// A manager at work.
 struct Run {
     manager: Manager,
+    watched: Arc<WatchedChannel>,
+    task: Task,
+    /// True iff an operator wants a look at once.
+    look_now: bool,
     shutdown: CancellationToken,
     tended: BTreeMap<Quality, Tended>,
     workers: JoinSet<()>,
@@ -90,10 +96,21 @@ struct Run {
 impl Manager {
     /// Records the channel until `shutdown`; returns when everything has ended.
     pub async fn run(self, shutdown: CancellationToken) {
+        let watched = Arc::new(WatchedChannel::new(None, &shutdown));
+        self.run_watched(watched).await;
+    }
+
+    /// The same, until somebody wants the channel no more.
+    pub(crate) async fn run_watched(self, watched: Arc<WatchedChannel>) {
+        let shutdown = watched.stop.clone();
+        let task = Task::begin("channel", || self.channel.to_string());
         // Unbounded, but a worker reports a handful of events a poll at most.
         let (reports, received) = mpsc::unbounded_channel();
         let run = Run {
             manager: self,
+            watched,
+            task,
+            look_now: false,
             shutdown,
             tended: BTreeMap::new(),
             workers: JoinSet::new(),
@@ -113,12 +130,18 @@ impl Manager {
 impl Run {
     async fn run(mut self, mut received: mpsc::UnboundedReceiver<(Arc<Rendition>, Report)>) {
         let shutdown = self.shutdown.clone();
+        let watched = Arc::clone(&self.watched);
         for quality in &self.manager.qualities {
             metrics::register(&self.manager.channel, quality);
         }
         self.show_expected();
         while !shutdown.is_cancelled() {
             let needed = self.find_needed_at();
+            self.task.state(match (&self.find, needed) {
+                (Some(_), _) => "looking for its playlists",
+                (None, Some(_)) => "waiting for the next look at where its playlists are",
+                (None, None) => "its workers have all they need",
+            });
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {}
@@ -133,6 +156,7 @@ impl Run {
                 }
                 () = sleep_until(needed.unwrap_or_else(Instant::now)),
                     if self.find.is_none() && needed.is_some() => self.start_find(),
+                wishes = watched.wishes() => self.take_wishes(&wishes),
                 Some(outcome) = self.workers.join_next() => {
                     if let Err(error) = outcome {
                         tracing::error!(channel = %self.manager.channel, %error, "a worker crashed");
@@ -140,11 +164,29 @@ impl Run {
                 }
             }
         }
+        self.task.state("waiting for what is under way");
         while self.workers.join_next().await.is_some() {}
+        if self.watched.is_removed() {
+            metrics::expect_nothing(&self.manager.channel, self.tended.keys());
+            metrics::expect_nothing(&self.manager.channel, &self.manager.qualities);
+        }
+    }
+
+    /// Does what an operator wants.
+    fn take_wishes(&mut self, wishes: &Wishes) {
+        self.look_now |= wishes.look;
+        for quality in &wishes.successors {
+            if let Some(tended) = self.tended.get_mut(quality) {
+                tended.wants_successor = true;
+            }
+        }
     }
 
     /// When to look for playlists next; `None`: no need to.
     fn find_needed_at(&self) -> Option<Instant> {
+        if self.look_now {
+            return Some(Instant::now());
+        }
         let max_age = self.manager.provider.max_age();
         // Not fixed when the last look ended: whether there was news lately changes.
         let next = match self.found_at {
@@ -169,6 +211,7 @@ impl Run {
     }
 
     fn start_find(&mut self) {
+        self.look_now = false;
         let Manager {
             provider,
             qualities,
@@ -187,6 +230,8 @@ impl Run {
 
     fn take_found(&mut self, found: Result<Found, ProviderError>) {
         self.found_at = Some(Instant::now());
+        let error = found.as_ref().err().map(ToString::to_string);
+        self.watched.looked(error);
         self.spread = jitter(Duration::from_secs(1)).as_secs_f64();
         let channel = &self.manager.channel;
         match found {
@@ -319,7 +364,10 @@ impl Run {
             since: Instant::now(),
             retire: retire.clone(),
         });
+        let name = (manager.channel.clone(), source.quality.clone());
+        let watched = WatchedWorker::new(name, tended.generation, url, retire.clone());
         let worker = Worker {
+            working: Working::begin(Arc::clone(&self.watched), Arc::new(watched)),
             rendition: Arc::clone(&tended.rendition),
             url: url.clone(),
             generation: tended.generation,

@@ -96,6 +96,23 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     ),
 });
 
+/// Forgets whether these qualities of a channel ought to have new segments: it is not recorded
+/// any more.
+pub(crate) fn expect_nothing<'a>(
+    channel: &Channel,
+    qualities: impl IntoIterator<Item = &'a Quality>,
+) {
+    for quality in qualities {
+        // An error says that nobody knew.
+        let _ = METRICS
+            .expected
+            .remove_label_values(&labels(channel, quality));
+        let _ = METRICS
+            .behind
+            .remove_label_values(&labels(channel, quality));
+    }
+}
+
 /// The labels of a rendition.
 pub(crate) fn labels<'a>(channel: &'a Channel, quality: &'a Quality) -> [&'a str; 2] {
     [channel.as_str(), quality.as_str()]

@@ -86,6 +86,10 @@ impl<T> Queue<T> {
         self.waiting.first_key_value().map(|((due, _), _)| *due)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.fresh.len() + self.waiting.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.waiting.is_empty()
     }

@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,7 @@ use crate::queue::{Queue, Queued};
 use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, Shown, lock};
 use crate::shared::SharedParts;
 use crate::timeline::{Newest, News};
+use crate::watch::{Getting, Working};
 
 /// What a worker tells its manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub enum Event {
 
 /// One worker.
 pub struct Worker {
+    /// What operators see of it.
+    pub(crate) working: Working,
     /// What it records.
     pub rendition: Arc<Rendition>,
     /// Its media playlist.
@@ -167,6 +171,7 @@ impl Run {
         let mut cut_at: Option<Instant> = None;
         loop {
             self.start_getters();
+            self.show();
             if !self.polling && self.getters.is_empty() && self.queue.is_empty() {
                 return;
             }
@@ -206,7 +211,21 @@ impl Run {
         }
     }
 
+    /// Shows operators what it is doing.
+    fn show(&self) {
+        let working = &self.worker.working;
+        let queued = self.queue.len();
+        working.watched.queued.store(queued, Ordering::Relaxed);
+        working.state(match (self.polling, &self.poll) {
+            (true, Some(_)) => "waiting for the playlist",
+            (true, None) => "waiting until the next poll",
+            (false, _) => "finishing what is under way",
+        });
+    }
+
     fn start_poll(&mut self) {
+        let polls = &self.worker.working.watched.polls;
+        polls.fetch_add(1, Ordering::Relaxed);
         let rendition = Arc::clone(&self.worker.rendition);
         let url = self.worker.url.clone();
         let timing = rendition.timing;
@@ -403,6 +422,7 @@ impl Run {
     }
 
     fn fail(&mut self, error: &FetchError) {
+        self.worker.working.watched.failed(error);
         let rendition = &self.worker.rendition;
         let (channel, quality) = (&rendition.channel, &rendition.quality);
         let [c, q] = labels(channel, quality);
@@ -450,7 +470,9 @@ impl Run {
             queued.tried.get_or_insert(now);
             let playlists = std::mem::take(&mut queued.playlists);
             let stops = self.stops.clone();
+            let shown = Getting::begin(&self.worker.working.watched, &queued.job.fetching);
             self.getters.spawn(async move {
+                let _shown = shown;
                 let outcome = {
                     let getting = rendition.getter.get(&queued.job, &stops);
                     let noting = debug::write(&rendition, &queued.job.wanted, playlists);
@@ -467,7 +489,12 @@ impl Run {
         let rendition = Arc::clone(&self.worker.rendition);
         let timing = &rendition.timing;
         let (loss, patience) = match outcome {
-            Outcome::Recorded(_) | Outcome::Known | Outcome::Stopped => return,
+            Outcome::Recorded(_) => {
+                let watched = &self.worker.working.watched;
+                watched.recorded(&queued.job.fetching);
+                return;
+            }
+            Outcome::Known | Outcome::Stopped => return,
             Outcome::Beside => {
                 if queued.job.is_probe {
                     lock(&self.timeline).begin_again();

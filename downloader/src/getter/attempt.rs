@@ -78,6 +78,7 @@ impl Getter {
         progress: Progress,
     ) -> Result<Committed, AttemptError> {
         let begun = Instant::now();
+        job.fetching.attempts.fetch_add(1, Ordering::Relaxed);
         let Opened {
             mut writer,
             mut part,
@@ -100,6 +101,8 @@ impl Getter {
             match next {
                 Ok(Some(chunk)) => {
                     progress.note();
+                    let received = &job.fetching.bytes;
+                    received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                     let chunk = match &mut decryptor {
                         Some(decryptor) => decryptor.update(chunk),
                         None => chunk,
