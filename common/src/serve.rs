@@ -146,7 +146,7 @@ pub async fn serve(
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let open = Arc::new(AtomicUsize::new(0));
         loop {
-            let (stream, client) = match listener.accept().await {
+            let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection");
@@ -165,13 +165,20 @@ pub async fn serve(
                 continue;
             };
             let files = FileSender::new(&open);
-            let connection = connection(stream, Client(client), &router, &limits, files);
+            let end = CancellationToken::new();
+            let client = Client {
+                address,
+                end: end.clone(),
+            };
+            let connection = connection(stream, client, &router, &limits, files);
             let connection = graceful.watch(connection);
             let counted = Counted::new(&open);
             tokio::spawn(async move {
                 // A client that hangs up or sends nonsense is its own concern.
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended early");
+                match end.run_until_cancelled(connection).await {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+                    None => tracing::debug!(%address, "a connection was ended by an operator"),
                 }
                 drop((counted, place));
             });
@@ -217,7 +224,7 @@ fn connection(
     let router = router.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(files.clone());
-        request.extensions_mut().insert(client);
+        request.extensions_mut().insert(client.clone());
         router.clone().oneshot(request.map(Body::new))
     });
     http1::Builder::new()

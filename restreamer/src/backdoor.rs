@@ -122,7 +122,7 @@ fn requests(registry: &mut Registry) {
     );
     registry.function(
         "kill_request(id)",
-        "ends one: its client gets 503, or its connection is closed",
+        "ends one: its client's connection is closed",
         |id: i64| kill(id, |_| true, "request"),
     );
     // A cut lives as long as its request, and takes its ffmpeg with it.

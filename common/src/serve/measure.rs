@@ -1,6 +1,5 @@
 //! Counts and times every request served, by route (SPEC §8).
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -9,14 +8,13 @@ use std::task::{self, Poll};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use prometheus::{HistogramVec, IntGaugeVec};
 use tokio::time::Instant;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::http::InProgress;
 use crate::metrics::{self, LATENCY_BUCKETS};
@@ -25,12 +23,13 @@ use crate::tasks::Task;
 /// How much of a request's target an operator sees, in characters.
 const MOST_SHOWN: usize = 400;
 
-/// What the client of a request is told that an operator has ended.
-const ENDED: &str = "ended by an operator\n";
-
 /// Whose request it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Client(pub(super) SocketAddr);
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) address: SocketAddr,
+    /// Set off to close its connection.
+    pub(super) end: CancellationToken,
+}
 
 static LATENCY: LazyLock<HistogramVec> = LazyLock::new(|| {
     metrics::histogram(
@@ -72,23 +71,13 @@ async fn measure(request: Request, next: Next) -> Response {
         _in_progress: InProgress::new(concurrency),
         task: Task::begin("request", || shown(&request)),
     };
-    let response = match exchange.task.end() {
-        None => next.run(request).await,
-        Some(end) => tokio::select! {
-            response = next.run(request) => response,
-            () = end.cancelled() => (StatusCode::SERVICE_UNAVAILABLE, ENDED).into_response(),
-        },
-    };
+    if let Some(client) = request.extensions().get::<Client>() {
+        exchange.task.ends_by(&client.end);
+    }
+    let response = next.run(request).await;
     exchange.status = response.status().as_u16().to_string();
     exchange.task.state("sending");
-    let end = exchange.task.end();
-    response.map(|body| {
-        Body::new(Measured {
-            body,
-            end: end.map(|end| Box::pin(end.cancelled_owned())),
-            exchange,
-        })
-    })
+    response.map(|body| Body::new(Measured { body, exchange }))
 }
 
 /// A request as an operator sees it.
@@ -98,7 +87,7 @@ fn shown(request: &Request) -> String {
     let target: String = target.chars().take(MOST_SHOWN).collect();
     let method = request.method();
     match request.extensions().get::<Client>() {
-        Some(Client(client)) => format!("{method} {target} from {client}"),
+        Some(Client { address, .. }) => format!("{method} {target} from {address}"),
         None => format!("{method} {target}"),
     }
 }
@@ -124,8 +113,6 @@ impl Drop for Exchange {
 /// A body that ends its exchange when it is sent or given up.
 struct Measured {
     body: Body,
-    /// Ready when an operator wants it to end.
-    end: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     exchange: Exchange,
 }
 
@@ -137,11 +124,6 @@ impl HttpBody for Measured {
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(end) = &mut self.end
-            && end.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Some(Err(axum::Error::new(io::Error::other(ENDED)))));
-        }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(bytes) = frame.data_ref()
