@@ -81,17 +81,15 @@ pub struct MediaPlaylist {
     pub ended: bool,
     /// Lines that made no sense.
     pub problems: Problems,
+    /// How much time it lists.
+    pub(super) total: Duration,
 }
 
 impl MediaPlaylist {
     /// How much time it lists.
     #[must_use]
     pub fn total(&self) -> Duration {
-        let micros: i64 = self
-            .segments
-            .iter()
-            .fold(0, |sum, s| sum.saturating_add(s.duration.micros()));
-        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        self.total
     }
 }
 

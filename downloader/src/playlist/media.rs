@@ -332,6 +332,9 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+        let durations = self.list.segments.iter().map(|s| s.duration.micros());
+        let total = durations.fold(0, i64::saturating_add);
+        self.list.total = Duration::from_micros(u64::try_from(total).unwrap_or(0));
         self.list
     }
 }
