@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -158,6 +159,20 @@ where
     F: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
+    run_on(None, name, options, service)
+}
+
+/// The same on so many threads, those for blocking work left aside; `None`: one for each core.
+pub fn run_on<F, E>(
+    threads: Option<NonZeroUsize>,
+    name: &str,
+    options: &CommonOptions,
+    service: impl FnOnce(CancellationToken) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
     if let Err(error) = logging::to_stderr(options.log.as_deref()) {
         let whose = if options.log.is_some() {
             "--log"
@@ -167,7 +182,11 @@ where
         return bad_options(name, &format!("bad value for {whose}: {error}"));
     }
     raise_open_files();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.get());
+    }
+    let runtime = match builder
         .event_interval(TASKS_BETWEEN_EVENTS)
         .enable_all()
         .build()

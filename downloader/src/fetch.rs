@@ -5,12 +5,16 @@ use common::hedge::{Hedge, HedgeError, Progress};
 use common::http::{self, HttpClient, HttpError};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderName, RANGE};
 use reqwest::{Response, StatusCode};
+use tokio::runtime::RuntimeFlavor;
 use url::Url;
 
 use crate::playlist::{self, ByteRange, Playlist, PlaylistError, Reading};
 
 /// A day of 2 s segments with URLs as long as Twitch's is 35 MB.
 const MAX_PLAYLIST: u64 = 64 * 1024 * 1024;
+
+/// Reading a larger one would keep everything else on its thread waiting for milliseconds.
+const LARGE_PLAYLIST: usize = 1024 * 1024;
 
 /// The status, if it says that the origin does not have it, or not for us (SPEC §5).
 pub(crate) fn refusal(status: Option<StatusCode>) -> Option<StatusCode> {
@@ -130,7 +134,16 @@ async fn read_with<T>(
         // Relative URIs are relative to where we ended up (RFC 8216 §4.1).
         let base = response.url().clone();
         let body = http::read_all_noting(response, "playlist", MAX_PLAYLIST, &progress).await?;
-        read(body, &base).map_err(|source| FetchError::Playlist {
+        let large = body.len() > LARGE_PLAYLIST;
+        let read = || read(body, &base);
+        let runtime = tokio::runtime::Handle::current();
+        let can_step_aside = runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
+        let outcome = if large && can_step_aside {
+            tokio::task::block_in_place(read)
+        } else {
+            read()
+        };
+        outcome.map_err(|source| FetchError::Playlist {
             url: http::shown(&base),
             source,
         })
@@ -194,6 +207,12 @@ impl Part {
             skip,
             left: range.map(|range| range.length),
         })
+    }
+
+    /// So many bytes are to come, if the origin or the list says.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        self.left.or_else(|| self.response.content_length())
     }
 
     /// The next piece; `None` at the end.

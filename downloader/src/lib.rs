@@ -25,6 +25,7 @@ mod watch;
 pub mod worker;
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,9 @@ use crate::manager::Manager;
 use crate::provider::{Provider, TwitchHosts, TwitchProvider, UrlProvider, YoutubeProvider};
 use crate::timing::Timing;
 use crate::watch::Channels;
+
+/// A thread receives so many renditions of 5 Mbit/s without breaking into a sweat.
+const RENDITIONS_A_THREAD: usize = 100;
 
 /// Between two looks for temporary files of dead processes.
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -95,6 +99,10 @@ pub struct Options {
     /// The program that finds YouTube's playlists
     #[arg(long, default_value = "yt-dlp", value_name = "PROGRAM")]
     pub yt_dlp: String,
+
+    /// Replaces the provider's limit for the age of URLs, if it has one; for tests
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub max_url_age: Option<u64>,
 
     /// Multiplies all intervals and timeouts; for tests
     #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = factor, hide = true)]
@@ -163,6 +171,15 @@ pub enum RunError {
     BaseDir(PathBuf),
 }
 
+/// How many threads are to poll and receive: threads that hand work to one another cost more
+/// than a hundred renditions do, most of whose work (hashing, writing) others do anyway.
+#[must_use]
+pub fn threads(renditions: usize) -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let needed = NonZeroUsize::MIN.saturating_add(renditions / RENDITIONS_A_THREAD);
+    needed.min(cores)
+}
+
 /// Records until `shutdown`; returns when everything that was running has ended.
 ///
 /// # Errors
@@ -196,8 +213,11 @@ pub async fn run(
         };
         let stop = listed.watched.stop.clone();
         tasks.spawn(clean_up(store.clone(), spec.name.clone(), stop));
+        let provider = provider(&spec, &options);
+        let given_age = options.max_url_age.map(Duration::from_secs);
         let manager = Manager {
-            provider: provider(&spec, &options),
+            max_age: provider.max_age().map(|age| given_age.unwrap_or(age)),
+            provider,
             channel: spec.name,
             important: spec.important,
             qualities: options.qualities.clone(),

@@ -17,7 +17,8 @@ fn main() -> ExitCode {
         Err(problem) => return service::bad_options(NAME, &problem),
     };
     let common = options.common.clone();
-    service::run(NAME, &common, |shutdown| {
+    let threads = downloader::threads(channels.len() * options.qualities.len());
+    service::run_on(Some(threads), NAME, &common, |shutdown| {
         downloader::run(options, channels, shutdown)
     })
 }

@@ -40,6 +40,8 @@ pub struct Manager {
     pub store: Store,
     /// Intervals and timeouts.
     pub timing: Timing,
+    /// A URL that is older is replaced, however well it works.
+    pub max_age: Option<Duration>,
     /// So many playlists are kept beside each segment that they led to (0: none).
     pub playlist_debug: usize,
 }
@@ -187,7 +189,7 @@ impl Run {
         if self.look_now {
             return Some(Instant::now());
         }
-        let max_age = self.manager.provider.max_age();
+        let max_age = self.manager.max_age;
         // Not fixed when the last look ended: whether there was news lately changes.
         let next = match self.found_at {
             Some(at) => at + self.find_interval().mul_f64(self.spread),
@@ -319,7 +321,7 @@ impl Run {
     /// Gives a rendition a new worker, if it needs one.
     fn tend(&mut self, source: Source) {
         let manager = &self.manager;
-        let max_age = manager.provider.max_age();
+        let max_age = manager.max_age;
         let new = || Tended {
             rendition: Arc::new(Rendition::new(
                 manager.client.clone(),

@@ -95,6 +95,7 @@ async fn run(seed: u64, client: HttpClient) -> Ran {
         qualities: vec![Quality::new("source").unwrap()],
         client,
         store: Store::new(node.base_dir()),
+        max_age: None,
         timing: Timing::default().scaled(SCALE),
         playlist_debug: 0,
     };

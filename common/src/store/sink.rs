@@ -20,7 +20,7 @@ use crate::segment::SegmentHash;
 
 /// Pieces go to the disk when they add up to so many bytes: few hand-overs between threads,
 /// and at most twice this much memory for each file being written.
-pub(super) const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 512 * 1024;
 
 /// A file that is being written. Dropping it, anywhere, removes what was written.
 #[derive(Debug)]
@@ -169,10 +169,16 @@ struct Sink {
 
 impl Sink {
     fn create(directory: PathBuf, path: PathBuf) -> Result<Sink, StoreError> {
-        fs::create_dir_all(&directory)
-            .map_err(|error| StoreError::new("make the directory", &directory, error))?;
-        let file = File::create_new(&path)
-            .map_err(|error| StoreError::new("make the file", &path, error))?;
+        let file = match File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&directory)
+                    .map_err(|error| StoreError::new("make the directory", &directory, error))?;
+                File::create_new(&path)
+            }
+            // As a rule the directory is there.
+            created => created,
+        };
+        let file = file.map_err(|error| StoreError::new("make the file", &path, error))?;
         let temp = TempFile { path, kept: false };
         // Tells `remove_leftovers` that we live. A file system without locks is no reason not
         // to record: there the file's age tells.

@@ -125,11 +125,7 @@ impl Getter {
                 Err(error) => break End::CutOff(error.into()),
             }
             if writer.bytes() > MAX_BYTES {
-                return Err(AttemptError::Http(HttpError::TooLarge {
-                    url: http::shown(&job.wanted.url),
-                    kind: "segment",
-                    limit: MAX_BYTES,
-                }));
+                return Err(too_large(job));
             }
         };
         let received = writer.bytes() - init_bytes;
@@ -193,6 +189,9 @@ impl Getter {
             }
             Err(_) => return Err(self.timed_out("head", job, self.timing.head_hard)),
         };
+        if part.announced().is_some_and(|bytes| bytes > MAX_BYTES) {
+            return Err(too_large(job));
+        }
         let mut writer = SegmentWriter::create(
             &self.store,
             &self.channel,
@@ -222,6 +221,14 @@ impl Getter {
         let url = http::shown(&job.wanted.url);
         AttemptError::TimedOut { part, url, time }
     }
+}
+
+fn too_large(job: &Job) -> AttemptError {
+    AttemptError::Http(HttpError::TooLarge {
+        url: http::shown(&job.wanted.url),
+        kind: "segment",
+        limit: MAX_BYTES,
+    })
 }
 
 /// What a segment needs may be published a moment after the list that names it.

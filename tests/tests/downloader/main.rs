@@ -11,8 +11,10 @@ mod disk;
 mod faults;
 mod handover;
 mod http2;
+mod killed;
 mod playlists;
 mod recording;
+mod silent;
 mod stop;
 mod twitch;
 

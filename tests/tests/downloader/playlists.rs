@@ -250,9 +250,17 @@ async fn what_is_too_large_is_refused_with_a_clear_error() {
         .push_segment(NewSegment::new("2.000", ts_bytes(3, 1600)).tag(tag));
     let line = downloader.wait_for_log("allowed for a key", SOON).await;
     assert!(line.contains("lost a segment"), "{line}");
-    let plain = NewSegment::new("2.000", ts_bytes(4, 1600)).tag("#EXT-X-KEY:METHOD=NONE");
-    let plain = scene.stream.push_segment(plain);
-    scene.expect(&[plain]).await;
+    let mut plain = |seed| {
+        let new = NewSegment::new("2.000", ts_bytes(seed, 1600)).tag("#EXT-X-KEY:METHOD=NONE");
+        scene.stream.push_segment(new)
+    };
+    // A segment of 600 MB, which nobody waits for.
+    let (good, large) = (plain(4), plain(5));
+    let announced = Fault::declare_length(600 << 20);
+    scene.origin.always(large.path.as_str(), announced);
+    let line = downloader.wait_for_log("allowed for a segment", SOON).await;
+    assert!(line.contains("lost a segment"), "{line}");
+    scene.expect(&[good]).await;
 }
 
 /// An origin that lists 8 s only and stalls one request in twenty for 7 s, resets, cuts short or

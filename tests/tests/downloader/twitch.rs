@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use tests::content::ts_bytes;
 use tests::node::Service;
 use tests::origin::{
-    Fault, LiveOptions, LiveStream, Log, MasterPlaylist, Matching, NewSegment, Resource,
+    Fault, LiveOptions, LiveStream, Log, MasterPlaylist, Matching, NewSegment, Published, Resource,
 };
 
 use super::{SOON, Scene};
@@ -301,6 +301,86 @@ async fn a_date_that_jumps_makes_what_follows_suspect_and_asks_for_a_successor()
     assert!(metrics.sum("worker_generation", &LABELS) >= 2.0);
 }
 
+/// The same show under another URL, which leads on.
+fn renewed(scene: &Scene, all: &[Published], directory: &str) -> LiveStream {
+    let mut fresh = LiveStream::new(&scene.origin, directory, LiveOptions::default());
+    for segment in all {
+        fresh.push_segment(NewSegment::new(&segment.duration, segment.content.clone()));
+    }
+    fresh
+}
+
+/// The old URL works as before, and is replaced for its age alone: nothing is lost and nothing
+/// fetched twice.
+async fn is_replaced_for_its_age(
+    scene: &Scene,
+    downloader: &Service,
+    mut fresh: LiveStream,
+    mut all: Vec<Published>,
+) {
+    let is_polled = |log: &Log| log.count(&fresh.path()) > 3;
+    scene.origin.wait_for(SOON, is_polled).await.unwrap();
+    let asked = scene.origin.count(&scene.stream.path());
+    for n in 0..2 {
+        all.push(fresh.push(5000 + n));
+        scene.expect(&all).await;
+    }
+    assert_eq!(
+        scene.origin.count(&scene.stream.path()),
+        asked,
+        "the old one has been relieved"
+    );
+    assert_eq!(scene.origin.count("/fresh/0.ts"), 0);
+    let metrics = downloader.metrics().await;
+    assert!(metrics.sum("worker_generation", &LABELS) >= 2.0);
+    assert_eq!(metrics.sum("playlist_fetch_failures_total", &LABELS), 0.0);
+}
+
+#[tokio::test]
+async fn a_url_of_twitch_is_replaced_when_it_is_old() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    twitch(&scene);
+    let all = scene.push(3);
+    let downloader = record(&scene, &["--max-url-age", "1"]).await;
+    scene.expect(&all).await;
+    let fresh = renewed(&scene, &all, "fresh");
+    lead_to(&scene, &fresh);
+    is_replaced_for_its_age(&scene, &downloader, fresh, all).await;
+}
+
+/// A program that stands in for yt-dlp and finds this URL.
+fn find(scene: &Scene, url: &str) -> String {
+    let script = scene.node.base_dir().join(".yt-dlp");
+    let json = serde_json::json!({"id": "x", "url": url});
+    let new = scene.node.base_dir().join(".yt-dlp.new");
+    std::fs::write(&new, format!("#!/bin/sh\necho '{json}'\n")).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(new, &script).unwrap();
+    script.display().to_string()
+}
+
+#[tokio::test]
+async fn a_url_of_youtube_is_replaced_when_it_is_old() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(3);
+    let script = find(&scene, &scene.stream.url());
+    let extra = [
+        "--yt-dlp",
+        &script,
+        "--time-scale",
+        "0.1",
+        "--max-url-age",
+        "1",
+    ];
+    let channel = "test:youtube:https://youtube.example/live";
+    let downloader = scene.node.start_downloader(channel, &extra).await;
+    scene.expect(&all).await;
+    let fresh = renewed(&scene, &all, "fresh");
+    find(&scene, &fresh.url());
+    is_replaced_for_its_age(&scene, &downloader, fresh, all).await;
+}
+
 #[tokio::test]
 async fn prefetch_is_left_alone() {
     let mut scene = Scene::new(LiveOptions {
@@ -335,15 +415,10 @@ async fn youtube_is_asked_for_at_most_four_segments_at_once() {
     })
     .await;
     let all = scene.push(20);
-    let script = scene.node.base_dir().join(".yt-dlp");
-    let json = serde_json::json!({"id": "x", "url": scene.stream.url()});
-    std::fs::write(&script, format!("#!/bin/sh\necho '{json}'\n")).unwrap();
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = find(&scene, &scene.stream.url());
     let gate = tests::origin::Gate::new();
     let held = Fault::stall_head(tests::origin::Hold::Until(gate.clone()));
     scene.origin.always(Matching::suffix(".ts"), held);
-    let script = script.display().to_string();
     let extra = ["--yt-dlp", script.as_str(), "--time-scale", "0.1"];
     let channel = "test:youtube:https://youtube.example/live";
     let _downloader = scene.node.start_downloader(channel, &extra).await;
