@@ -14,7 +14,8 @@ demo: ## a live stream, recorded by one node and replicated by another (SECONDS=
 
 test: ## all tests, on real processes, real video and a real Postgres
 	@scripts/need cc=gcc ffmpeg=ffmpeg openssl=openssl /usr/sbin/nginx=nginx /usr/lib/*/faketime/libfaketime.so.1=faketime /usr/lib/postgresql/*/bin/postgres=postgresql \
-	    chromium=chromium mpv=mpv node=nodejs npm=npm python3=python3
+	    chromium=chromium mpv=mpv node=nodejs npm=npm python3=python3 \
+	    telnet=telnet nc=netcat-openbsd script=bsdutils
 	@scripts/web-tools
 	@scripts/python-tools
 	$(CARGO) build --workspace --bins

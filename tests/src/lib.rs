@@ -16,6 +16,7 @@ pub mod ffmpeg;
 pub mod metrics;
 pub mod node;
 pub mod numbered;
+pub mod operator;
 pub mod origin;
 pub mod playlist;
 pub mod postgres;

@@ -57,6 +57,8 @@ struct Session {
     shell: Option<Shell>,
     control: Arc<Control>,
     running: Option<Running>,
+    /// When it began, or the one before it.
+    began: Instant,
     /// What is to be sent.
     out: Vec<u8>,
     leaving: bool,
@@ -87,6 +89,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
         shell: Some(Shell::new(catalogue, &control)),
         control,
         running: None,
+        began: Instant::now(),
         out: GREETING.to_vec(),
         leaving: false,
         task,
@@ -247,6 +250,7 @@ impl Session {
         let shown = shown_text(text.trim_end());
         let line: String = shown.chars().take(MOST_LOGGED).collect();
         tracing::info!(peer = self.peer, line, "an operator's line");
+        self.began = Instant::now();
         self.control.begin();
         self.task.state("running a line");
         self.running = Some(spawn_blocking(move || {
@@ -257,6 +261,8 @@ impl Session {
 
     fn done(&mut self, done: Result<(Shell, Ran), JoinError>) -> io::Result<()> {
         let (shell, ran) = done.map_err(io::Error::other)?;
+        let seconds = self.began.elapsed().as_secs_f64();
+        tracing::debug!(peer = self.peer, seconds, "an operator's line is done");
         self.shell = Some(shell);
         self.task.state("at the prompt");
         match ran {
