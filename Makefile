@@ -2,10 +2,10 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fmt lint
+.PHONY: help demo test compose-test bench fmt lint
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: ## a live stream, recorded by one node and replicated by another (SECONDS=40 to end by itself)
 	@scripts/need cc=gcc ffmpeg=ffmpeg
@@ -15,11 +15,15 @@ demo: ## a live stream, recorded by one node and replicated by another (SECONDS=
 test: ## all tests, on real processes, real video and a real Postgres
 	@scripts/need cc=gcc ffmpeg=ffmpeg openssl=openssl /usr/sbin/nginx=nginx /usr/lib/*/faketime/libfaketime.so.1=faketime /usr/lib/postgresql/*/bin/postgres=postgresql \
 	    chromium=chromium mpv=mpv node=nodejs npm=npm python3=python3 \
-	    telnet=telnet nc=netcat-openbsd script=bsdutils
+	    telnet=telnet nc=netcat-openbsd script=bsdutils \
+	    docker-compose=docker-compose prometheus=prometheus promtool=prometheus systemd-analyze=systemd
 	@scripts/web-tools
 	@scripts/python-tools
 	$(CARGO) build --workspace --bins
 	TESTS_SKIP_BUILD=1 $(CARGO) test --workspace
+
+compose-test: ## docker-compose.yml for real: two nodes in containers, where a Docker engine can be had
+	@scripts/compose-test
 
 bench: ## our figures beside others' for the same work (PART=day for one part; docs/PERFORMANCE.md)
 	@scripts/need cc=gcc ffmpeg=ffmpeg /usr/sbin/nginx=nginx wrk=wrk rclone=rclone curl=curl aria2c=aria2

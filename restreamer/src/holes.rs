@@ -21,7 +21,7 @@ use crate::index::{Index, Rendition};
 
 /// Between two looks: all but the newest hour are in the index, and that is read for players
 /// more often.
-const INTERVAL: Duration = Duration::from_secs(20);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// So far back. What no peer had by then, none will have.
 const WINDOW: TimeDelta = TimeDelta::hours(6);
