@@ -79,8 +79,8 @@ pub struct Options {
     #[arg(long, default_value_t = 8001, value_name = "PORT")]
     pub metrics_port: u16,
 
-    /// Keep the last N playlists beside each segment that they led to, under playlist-debug/
-    /// in the base directory (0: none)
+    /// Keep the last N playlists that differ beside each segment that they led to, under
+    /// playlist-debug/ in the base directory (0: none)
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub playlist_debug: u8,
 

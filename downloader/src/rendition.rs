@@ -373,5 +373,21 @@ mod tests {
         assert_eq!(rendition.claim(&old).err(), Some(Refused::Lost));
         assert!(rendition.claim(&new).is_ok());
         assert!(rendition.hands().held.is_empty());
+        // When dates begin again it is another segment.
+        let again = Wanted {
+            again: true,
+            ..old.clone()
+        };
+        assert!(rendition.claim(&again).is_ok());
+        // What one worker was refused, the next one to poll asks for, whoever that is.
+        let postponed = |wanted: &Wanted| Postponed {
+            job: Job::new(wanted.clone(), false, Arc::default()),
+            since: Instant::now(),
+        };
+        for _ in 0..=MOST_REFUSED {
+            rendition.postpone(postponed(&third));
+        }
+        assert_eq!(rendition.postponed().len(), MOST_REFUSED);
+        assert!(rendition.postponed().is_empty());
     }
 }
