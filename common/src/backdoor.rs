@@ -3,8 +3,8 @@
 //! over the functions and live values that the service has put into its [`Registry`].
 //!
 //! bytes → `telnet` → `keys` → `editor` → `session` → `engine` → a service's functions; the first
-//! three are pure. A line runs on a thread of its own, and its `control` ends it: at Ctrl-C, when
-//! the client goes, when the process stops, and when its steps, time or memory are used up. Every
+//! three are pure. Lines run on the operator's own thread (`worker`), and their `control` ends them:
+//! at Ctrl-C, when the client goes, when the process stops, and when its steps, time or memory are used up. Every
 //! line is logged with who typed it.
 
 mod builtin;
@@ -17,6 +17,7 @@ mod registry;
 mod session;
 mod show;
 mod telnet;
+mod worker;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -19,6 +19,9 @@ use super::registry::failure;
 /// So much a line may print, in bytes.
 const MOST_PRINTED: usize = 1024 * 1024;
 
+/// A line may work for so long, beside what it waits: it takes a core from those who record.
+const MOST_WORK: Duration = Duration::from_secs(20);
+
 /// A line is stopped when the process has grown by so many bytes since it began: the bounds of
 /// the language do not see all that it costs.
 const MOST_GROWTH: u64 = 128 * 1024 * 1024;
@@ -45,6 +48,8 @@ struct Run {
     stop: CancellationToken,
     reason: &'static str,
     until: Instant,
+    /// When it will have worked too long; later with all that it waits.
+    work_until: Instant,
     resident: u64,
 }
 
@@ -61,9 +66,15 @@ impl Control {
                 stop: CancellationToken::new(),
                 reason: "",
                 until: Instant::now(),
+                work_until: Instant::now(),
                 resident: 0,
             }),
         }
+    }
+
+    /// Of the runtime that all else runs on.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Begins a line.
@@ -72,6 +83,7 @@ impl Control {
             stop: CancellationToken::new(),
             reason: "",
             until: Instant::now() + LONGEST_RUN,
+            work_until: Instant::now() + MOST_WORK,
             resident: resident(),
         };
         self.printed.store(0, Ordering::Relaxed);
@@ -99,7 +111,7 @@ impl Control {
         if look && !self.stopped.load(Ordering::Relaxed) {
             let (until, before) = {
                 let run = self.run();
-                (run.until, run.resident)
+                (run.until.min(run.work_until), run.resident)
             };
             if Instant::now() >= until {
                 self.stop("stopped: it took too long");
@@ -116,6 +128,7 @@ impl Control {
         if self.muted.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed) {
             return;
         }
+        let begun = Instant::now();
         let before = self.printed.fetch_add(text.len() + 1, Ordering::Relaxed);
         let mut line = String::new();
         if before + text.len() < MOST_PRINTED {
@@ -129,6 +142,12 @@ impl Control {
         if self.output.blocking_send(line).is_err() {
             self.stop("the connection is gone");
         }
+        self.waited(begun);
+    }
+
+    /// Notes that it has waited since then.
+    fn waited(&self, since: Instant) {
+        self.run().work_until += since.elapsed();
     }
 
     fn run(&self) -> MutexGuard<'_, Run> {
@@ -163,6 +182,7 @@ impl Caller {
             let run = self.0.run();
             (run.stop.clone(), run.until)
         };
+        let begun = Instant::now();
         let done = self.0.handle.block_on(async {
             tokio::select! {
                 biased;
@@ -171,6 +191,7 @@ impl Caller {
                 () = tokio::time::sleep_until(until) => None,
             }
         });
+        self.0.waited(begun);
         done.ok_or_else(|| {
             let reason = self.0.check(true);
             let reason = reason.unwrap_or_else(|| "stopped".into());

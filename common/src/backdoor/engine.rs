@@ -33,6 +33,9 @@ const MOST_VARIABLES: usize = 64;
 /// What all variables together may hold from one line to the next, in bytes.
 const MOST_KEPT: usize = 32 << 20;
 
+/// How deep lists in lists may be from one line to the next.
+const DEEPEST_KEPT: usize = 1000;
+
 /// Functions that an operator may define.
 const MOST_FUNCTIONS: usize = 100;
 
@@ -135,11 +138,14 @@ impl Shell {
         };
         // `let x` again is another variable in the place of the first.
         self.scope = self.scope.clone_visible();
-        let kept: usize = self.scope.iter().map(|(_, _, value)| weight(&value)).sum();
-        if kept > MOST_KEPT {
+        let mut deepest = 0;
+        let values = self.scope.iter().map(|(_, _, value)| value);
+        let kept: usize = values.map(|value| weight(&value, 0, &mut deepest)).sum();
+        if kept > MOST_KEPT || deepest > DEEPEST_KEPT {
             self.scope.clear();
             return Ran::Failed(format!(
-                "the variables took more than {} MiB and are gone",
+                "the variables took more than {} MiB, or were lists in lists {DEEPEST_KEPT} deep; \
+                 they are gone",
                 MOST_KEPT >> 20
             ));
         }
@@ -185,10 +191,12 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "it did not say why".to_owned())
 }
 
-/// About how much memory a value takes, in bytes.
-fn weight(value: &Dynamic) -> usize {
+/// About how much memory a value takes, in bytes; notes how deep it is.
+fn weight(value: &Dynamic, depth: usize, deepest: &mut usize) -> usize {
+    *deepest = depth.max(*deepest);
+    let mut weight = |value: &Dynamic| weight(value, depth + 1, deepest);
     let inside = if let Some(array) = value.read_lock::<Array>() {
-        array.iter().map(weight).sum()
+        array.iter().map(&mut weight).sum()
     } else if let Some(map) = value.read_lock::<Map>() {
         let entries = map.iter();
         entries

@@ -9,17 +9,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
 use super::editor::{Action, Editor};
-use super::engine::{Ran, Shell};
+use super::engine::Ran;
 use super::keys::Keys;
 use super::registry::Catalogue;
 use super::show;
 use super::telnet::{Event, GREETING, Telnet};
+use super::worker::{Line, Outcome, Worker};
 use crate::http::shown_text;
 use crate::tasks::Task;
 
@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(4 * 3600);
 
 /// A client that takes nothing for so long is dropped.
 const STALL: Duration = Duration::from_secs(60);
+
+/// When the process stops, a client has so long to take what there is for it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// So much may be typed, or pasted, while a line runs; then the client has to wait.
 const MOST_TYPED: usize = 64 * 1024;
@@ -41,8 +44,6 @@ const WAITING_OUTPUT: usize = 16;
 /// How much of a line is logged, in characters.
 const MOST_LOGGED: usize = 2000;
 
-type Running = JoinHandle<(Shell, Ran)>;
-
 struct Session {
     peer: String,
     prompt: String,
@@ -53,10 +54,11 @@ struct Session {
     typed: VecDeque<u8>,
     /// The lines of a block that is not complete.
     block: String,
-    /// Not there while it runs a line.
-    shell: Option<Shell>,
+    /// Where lines run.
+    worker: Worker,
     control: Arc<Control>,
-    running: Option<Running>,
+    /// True iff a line runs.
+    running: bool,
     /// When it began, or the one before it.
     began: Instant,
     /// What is to be sent.
@@ -80,15 +82,15 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
     let task = Task::begin("operator", || peer.clone());
     let mut session = Session {
         prompt: format!("{}> ", catalogue.service),
+        worker: Worker::start(catalogue, Arc::clone(&control), audit(peer.clone()))?,
         peer,
         telnet: Telnet::new(),
         keys: Keys::new(),
         editor: Editor::new(),
         typed: VecDeque::new(),
         block: String::new(),
-        shell: Some(Shell::new(catalogue, &control)),
         control,
-        running: None,
+        running: false,
         began: Instant::now(),
         out: GREETING.to_vec(),
         leaving: false,
@@ -98,10 +100,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
     session.control.stop("the connection is gone");
     // Whoever prints finds nobody there.
     drop(words);
-    if let Some(running) = session.running.take() {
-        // It ends with its next step; its place is free then.
-        let _ = running.await;
-    }
+    // What runs ends with its next step; the operator's place is free then.
+    session.worker.end().await;
     ended
 }
 
@@ -120,8 +120,11 @@ impl Session {
         let mut ended = false;
         loop {
             self.work();
-            self.send(&mut writer).await?;
-            let is_over = ended && self.running.is_none() && self.typed.is_empty();
+            tokio::select! {
+                sent = self.send(&mut writer) => sent?,
+                () = a_moment_after(shutdown) => return Ok(()),
+            }
+            let is_over = ended && !self.running && self.typed.is_empty();
             if self.leaving || is_over {
                 return Ok(());
             }
@@ -130,7 +133,8 @@ impl Session {
                 () = shutdown.cancelled() => {
                     self.control.stop("the process is stopping");
                     self.say("the process is stopping\n");
-                    return self.send(&mut writer).await;
+                    let sent = timeout(FAREWELL, self.send(&mut writer)).await;
+                    return sent.unwrap_or(Ok(()));
                 }
                 read = reader.read(&mut input), if !ended && self.typed.len() < MOST_TYPED => {
                     idle_at = Instant::now() + IDLE;
@@ -146,15 +150,16 @@ impl Session {
                     }
                 }
                 Some(text) = words.recv() => self.say(&text),
-                done = outcome_of(&mut self.running), if self.running.is_some() => {
-                    self.running = None;
+                outcome = self.worker.outcome(), if self.running => {
+                    self.running = false;
                     while let Ok(text) = words.try_recv() {
                         self.say(&text);
                     }
-                    self.done(done)?;
+                    let gone = || io::Error::other("its thread has ended");
+                    self.done(outcome.ok_or_else(gone)?);
                     idle_at = Instant::now() + IDLE;
                 }
-                () = sleep_until(idle_at), if self.running.is_none() => {
+                () = sleep_until(idle_at), if !self.running => {
                     self.say("\nnobody has typed anything for hours\n");
                     return self.send(&mut writer).await;
                 }
@@ -170,7 +175,7 @@ impl Session {
         match event {
             None => {}
             // Ctrl-C.
-            Some(Event::Byte(0x03) | Event::Interrupt) if self.running.is_some() => {
+            Some(Event::Byte(0x03) | Event::Interrupt) if self.running => {
                 self.typed.clear();
                 self.control.stop("interrupted");
             }
@@ -179,7 +184,7 @@ impl Session {
             Some(Event::AbortOutput) => self.control.mute(),
             Some(Event::AreYouThere) => {
                 self.say("\n[yes]\n");
-                if self.running.is_none() {
+                if !self.running {
                     self.editor.show_again();
                 }
             }
@@ -189,7 +194,7 @@ impl Session {
 
     /// Does what was typed, as far as nothing is running.
     fn work(&mut self) {
-        while self.running.is_none()
+        while !self.running
             && !self.leaving
             && let Some(byte) = self.typed.pop_front()
         {
@@ -234,37 +239,27 @@ impl Session {
             self.say("error: more lines than fit into a block\n");
             return self.prompt();
         }
-        let Some(shell) = self.shell.take() else {
-            return;
-        };
-        if !gives_up && shell.is_unfinished(&self.block) {
-            self.shell = Some(shell);
-            return self.prompt();
-        }
-        self.start(shell);
-    }
-
-    /// Runs a block of lines, on a thread where it may take its time.
-    fn start(&mut self, mut shell: Shell) {
-        let text = std::mem::take(&mut self.block);
-        let shown = shown_text(text.trim_end());
-        let line: String = shown.chars().take(MOST_LOGGED).collect();
-        tracing::info!(peer = self.peer, line, "an operator's line");
         self.began = Instant::now();
         self.control.begin();
         self.task.state("running a line");
-        self.running = Some(spawn_blocking(move || {
-            let ran = shell.run(&text);
-            (shell, ran)
-        }));
+        self.running = self.worker.begin(Line {
+            text: std::mem::take(&mut self.block),
+            is_all: gives_up,
+        });
+        self.leaving |= !self.running;
     }
 
-    fn done(&mut self, done: Result<(Shell, Ran), JoinError>) -> io::Result<()> {
-        let (shell, ran) = done.map_err(io::Error::other)?;
+    fn done(&mut self, outcome: Outcome) {
+        self.task.state("at the prompt");
+        let ran = match outcome {
+            Outcome::Unfinished(block) => {
+                self.block = block;
+                return self.prompt();
+            }
+            Outcome::Ran(ran) => ran,
+        };
         let seconds = self.began.elapsed().as_secs_f64();
         tracing::debug!(peer = self.peer, seconds, "an operator's line is done");
-        self.shell = Some(shell);
-        self.task.state("at the prompt");
         match ran {
             Ran::Value(text) if text.is_empty() => {}
             Ran::Value(text) if text.ends_with('\n') => self.say(&text),
@@ -272,7 +267,6 @@ impl Session {
             Ran::Failed(reason) => self.say(&format!("error: {reason}\n")),
         }
         self.prompt();
-        Ok(())
     }
 
     fn prompt(&mut self) {
@@ -321,12 +315,19 @@ impl Session {
     }
 }
 
-/// What became of the line that is running; never, if there is none.
-async fn outcome_of(running: &mut Option<Running>) -> Result<(Shell, Ran), JoinError> {
-    match running {
-        Some(running) => running.await,
-        None => std::future::pending().await,
+/// Logs what an operator runs: it acts on the process.
+fn audit(peer: String) -> impl Fn(&str) {
+    move |text| {
+        let shown = shown_text(text.trim_end());
+        let line: String = shown.chars().take(MOST_LOGGED).collect();
+        tracing::info!(peer, line, "an operator's line");
     }
+}
+
+/// Waits for the end of the process, and a moment longer.
+async fn a_moment_after(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    sleep(FAREWELL).await;
 }
 
 /// True iff a line is a part of an HTTP request's head.

@@ -6,6 +6,7 @@ use crate::backdoor::registry::{Registry, failure};
 use rhai::{Dynamic, NativeCallContext};
 use std::fmt::Write as _;
 use tokio::io::{DuplexStream, duplex};
+use tokio::task::JoinHandle;
 
 const IAC: u8 = 255;
 
@@ -207,4 +208,34 @@ async fn a_client_that_takes_nothing_is_dropped() {
         .await;
     let ended = client.serving.await.unwrap().unwrap_err();
     assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_does_not_keep_the_process() {
+    let mut client = client();
+    client.until("test> ").await;
+    client
+        .send("let a = \"\"; a.pad(100000, 'x'); for i in 0..9 { print(a) }\n")
+        .await;
+    client.until("xxx").await;
+    client.shutdown.cancel();
+    let ended = timeout(3 * FAREWELL, client.serving).await.unwrap();
+    ended.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_so_deep_that_the_stack_is_used_up() {
+    let mut client = client();
+    client.until("test> ").await;
+    let grow = "for i in 0..6000 { let y = [0]; y[0] = x.take(); x = y.take() }";
+    let look = "print(x.to_string().len()); x == x; let z = x; x";
+    client.send(format!("let x = 0; {grow} {look}\n")).await;
+    let said = client.until("test> ").await;
+    // 6000 lists, each in the next: the process goes on, and they do not stay.
+    assert!(
+        said.contains("12001\n") && said.contains("deep; they are gone"),
+        "{said:?}"
+    );
+    client.send("1 + 1\n").await;
+    assert_eq!(client.until("test> ").await, "2\ntest> ");
 }
