@@ -1,9 +1,21 @@
 //! Cuts (SPEC §4): from a request to a plan, and from a plan to bytes.
 //!
-//! [`request`] → [`plan`] → parts, one after the other → client. What can be copied is copied;
-//! the rest goes through [`ffmpeg`](crate::ffmpeg).
+//! [`request`] → [`plan`] → [`run`] → client. What can be copied is copied ([`rough`], [`exact`]); the rest
+//! goes through [`ffmpeg`](crate::ffmpeg) ([`encode`]).
+//! Beside them, what editors look at first: a [`frame`], a [`waveform`].
 
+pub(crate) mod covered;
+mod encode;
 pub(crate) mod exact;
+mod fmp4;
+pub(crate) mod frame;
+mod load;
 pub(crate) mod plan;
 pub(crate) mod request;
+pub(crate) mod rough;
+mod run;
+pub(crate) mod running;
 mod stretch;
+pub(crate) mod waveform;
+
+pub(crate) use self::run::run;

@@ -37,7 +37,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::error::FfmpegError;
-#[allow(unused_imports, reason = "its users come next")]
 pub(crate) use self::transitions::{Transition, Transitions};
 
 /// So many chunks of output wait for whoever takes them; then ffmpeg waits.
@@ -110,6 +109,8 @@ pub(crate) struct Ffmpeg {
     program: PathBuf,
     /// One permit for each process.
     processes: Arc<Semaphore>,
+    /// The same for those that only help others and need no help themselves.
+    helpers: Arc<Semaphore>,
     /// One permit for each job that runs something or waits for it.
     jobs: Arc<Semaphore>,
     /// Every process is waited for by one of these.
@@ -127,6 +128,7 @@ impl Ffmpeg {
         Ffmpeg {
             program,
             processes: Arc::new(Semaphore::new(processes)),
+            helpers: Arc::new(Semaphore::new(processes)),
             jobs: Arc::new(Semaphore::new(
                 processes + queue.min(Semaphore::MAX_PERMITS / 2),
             )),
@@ -205,10 +207,36 @@ impl Job {
         arguments: Vec<OsString>,
         input: Input,
     ) -> Running {
+        let permits = Arc::clone(&self.ffmpeg.processes);
+        self.start(permits, limit, purpose, arguments, input)
+    }
+
+    /// As [`Job::run_for`], for what another run may wait for: it has a permit of another kind, so
+    /// that neither waits for the other's. It must not need another run itself.
+    pub(crate) fn help(
+        &self,
+        limit: Duration,
+        purpose: &'static str,
+        arguments: Vec<OsString>,
+        input: Input,
+    ) -> Running {
+        let permits = Arc::clone(&self.ffmpeg.helpers);
+        self.start(permits, Some(limit), purpose, arguments, input)
+    }
+
+    fn start(
+        &self,
+        permits: Arc<Semaphore>,
+        limit: Option<Duration>,
+        purpose: &'static str,
+        arguments: Vec<OsString>,
+        input: Input,
+    ) -> Running {
         let (sender, chunks) = mpsc::channel(CHUNKS);
         let stop = CancellationToken::new();
         let run = process::Run {
             ffmpeg: Arc::clone(&self.ffmpeg),
+            permits,
             limit,
             purpose,
             arguments,

@@ -63,6 +63,12 @@ impl Footage {
         })
     }
 
+    /// When its first picture is shown, in microseconds since 1970.
+    #[must_use]
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
     /// When what has this time is shown, in microseconds since 1970.
     #[must_use]
     pub fn instant(&self, pts: i64) -> i64 {

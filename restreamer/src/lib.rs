@@ -4,10 +4,8 @@
 //! directory is kept by the [`index`] until the directory changes.
 
 mod backdoor;
-#[allow(dead_code, reason = "its users come next")]
 mod cut;
 pub mod error;
-#[allow(dead_code, reason = "its users come next")]
 mod ffmpeg;
 pub mod footage;
 pub mod gzip;
@@ -63,6 +61,9 @@ const LONG_HOURS_A_SECOND: f64 = 10_000.0;
 
 /// Walks through trees that may begin in a second: every peer asks once in minutes.
 const EXTRAS_A_SECOND: f64 = 20.0;
+
+/// Cuts at once: each takes some MiB of memory.
+const MAX_CUTS: usize = 128;
 
 /// The part of the files that the process may have open which are files on their way to clients;
 /// the others are the clients' connections.
@@ -155,6 +156,9 @@ struct Families {
     long_playlists: Family,
     /// Walks through whole trees; a unit is one.
     extras: Family,
+    /// Cuts, of which most take a slow client's time and none of ours. What needs ffmpeg waits
+    /// for that.
+    cuts: Family,
 }
 
 impl Families {
@@ -164,6 +168,7 @@ impl Families {
             playlists: Family::new("playlist", cores * PLAYLISTS_PER_CORE, 1024, None),
             long_playlists: Family::new("long_playlist", cores, 64, Some(LONG_HOURS_A_SECOND)),
             extras: Family::new("extras", 2, 16, Some(EXTRAS_A_SECOND)),
+            cuts: Family::new("cut", MAX_CUTS, MAX_CUTS, None),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! All routes: one file a family, and what they have in common.
 
 mod conditions;
+mod cut;
 mod encoding;
 mod extras;
 mod files;
 mod health;
+mod naming;
 mod openapi;
+mod picture;
 pub(crate) mod playlist;
 pub(crate) mod segments;
 
@@ -39,6 +42,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/extras/{*directory}", get(extras::tree)),
         ("/playlist/{channel}", get(playlist::master)),
         ("/playlist/{channel}/{quality}", get(playlist::media)),
+        ("/cut/{channel}/{quality}", get(cut::cut)),
+        ("/frame/{channel}/{quality}", get(picture::of_instant)),
+        ("/waveform/{channel}/{quality}", get(picture::of_sound)),
         ("/health", get(health::health)),
         ("/openapi.json", get(openapi::description)),
         ("/metrics", get(serve::metrics_page)),

@@ -215,7 +215,15 @@ impl Node {
     /// # Panics
     /// If it does not.
     pub async fn start_restreamer(&mut self) {
-        let arguments = arguments::restreamer(self.base_dir());
+        self.start_restreamer_with(&[]).await;
+    }
+
+    /// As [`Node::start_restreamer`]; `extra` arguments come last.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn start_restreamer_with(&mut self, extra: &[&str]) {
+        let arguments = with(arguments::restreamer(self.base_dir()), extra);
         let service = self.start("restreamer", &arguments, &[]).await;
         self.address = Some(service.address().await);
         self.restreamer = Some(service);

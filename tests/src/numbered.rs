@@ -108,14 +108,20 @@ pub struct Numbered {
 }
 
 impl Numbered {
-    /// When the picture of this number is shown, to the nearest microsecond.
+    /// When the picture of this number is shown: so long after its segment's start as the
+    /// stream's own clock says, to the nearest microsecond (a start is rounded, too).
     #[must_use]
     pub fn instant(&self, number: u32) -> DateTime<Utc> {
+        let mut segments = self.segments.iter().rev();
+        let segment = segments.find(|segment| segment.numbers.start <= number);
+        let (start, first) = segment.map_or((self.options.start, self.options.first), |segment| {
+            (segment.start, segment.numbers.start)
+        });
         let (pictures, seconds) = self.options.fps;
         let (pictures, seconds) = (u64::from(pictures), u64::from(seconds));
-        let number = u64::from(number - self.options.first);
+        let number = u64::from(number - first);
         let micros = (2 * number * seconds * 1_000_000 + pictures) / (2 * pictures);
-        self.options.start + TimeDelta::microseconds(micros as i64)
+        start + TimeDelta::microseconds(micros as i64)
     }
 
     /// All numbers.
@@ -173,7 +179,7 @@ pub async fn make(quality: &Path, options: &Options) -> Numbered {
             times.len(),
             "pictures of a segment follow one another"
         );
-        let start = made.instant(numbers.start);
+        let start = of_all(options, numbers.start);
         let duration = numbers.len() as f64 / rate;
         let name = format!(
             "{:02}:{:02}.{:06}-{duration:?}-full-{}.ts",
@@ -198,6 +204,15 @@ pub async fn make(quality: &Path, options: &Options) -> Numbered {
         "every picture is in a segment"
     );
     made
+}
+
+/// When a picture is shown, to the nearest microsecond from the start of all.
+fn of_all(options: &Options, number: u32) -> DateTime<Utc> {
+    let nothing = Numbered {
+        segments: Vec::new(),
+        options: options.clone(),
+    };
+    nothing.instant(number)
 }
 
 /// Has ffmpeg make `0.ts`, `1.ts` … in a directory.

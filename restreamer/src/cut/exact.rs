@@ -23,7 +23,9 @@ use futures::Stream;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::encode::EncodeError;
 use super::stretch::Stretch;
+use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Job};
 use crate::mpegts::TsError;
 use crate::mpegts::retime::Start;
@@ -31,7 +33,7 @@ use crate::mpegts::retime::Start;
 use self::assembly::{Assembly, Slot};
 use self::begin::{Begun, begin, end};
 use self::encode::Encoder;
-#[allow(unused_imports, reason = "its user comes next")]
+pub(crate) use self::encode::{level_name, profile_name};
 pub(crate) use self::retimed::retimed;
 
 /// So many pieces wait to be taken; then no more is made.
@@ -91,6 +93,19 @@ pub(crate) enum ExactError {
     /// ffmpeg did not do it.
     #[error(transparent)]
     Ffmpeg(#[from] FfmpegError),
+    /// A part that was coded anew.
+    #[error(transparent)]
+    Anew(#[from] EncodeError),
+}
+
+impl From<ExactError> for ApiError {
+    fn from(error: ExactError) -> ApiError {
+        match error {
+            ExactError::Ffmpeg(error) => error.into(),
+            ExactError::Anew(error) => error.into(),
+            error => ApiError::internal("cut this", &error),
+        }
+    }
 }
 
 /// The pieces of stretches, one after the other. Dropping it ends all work on it.

@@ -78,6 +78,18 @@ pub(crate) enum PlanError {
         /// The range.
         range: TimeRange,
     },
+    /// Something is missing that cannot be left out.
+    #[error("nothing usable covers {} to {}", shown(.hole.start), shown(.hole.end))]
+    Missing {
+        /// What is missing.
+        hole: Hole,
+    },
+    /// Nothing is shown.
+    #[error("timestamp: there is no video at {}", shown(*.instant))]
+    NotThere {
+        /// When.
+        instant: DateTime<Utc>,
+    },
     /// A range is shorter than its transitions.
     #[error(
         "range {range} is too short ({} s) for {which} ({} s)",
@@ -151,6 +163,28 @@ impl Covered {
             runs: runs.collect(),
             hole: selection.holes().next(),
         }
+    }
+
+    /// What is shown at an instant, of which this is what there is.
+    ///
+    /// # Errors
+    /// [`PlanError`] if nothing is.
+    pub(crate) fn of_instant(&self, instant: DateTime<Utc>) -> Result<Stretch, PlanError> {
+        let end = instant + TimeDelta::microseconds(1);
+        let found = self.within(instant, end).into_iter().next();
+        found.ok_or(PlanError::NotThere { instant })
+    }
+
+    /// All of a range, of which this is what there is.
+    ///
+    /// # Errors
+    /// [`PlanError`] if something is missing.
+    pub(crate) fn of_range(&self, range: TimeRange) -> Result<Stretch, PlanError> {
+        if let Some(hole) = self.hole.filter(|_| !self.runs.is_empty()) {
+            return Err(PlanError::Missing { hole });
+        }
+        let found = self.within(range.start, range.end).into_iter().next();
+        found.ok_or(PlanError::Empty { number: 1, range })
     }
 
     /// What there is of a part of the range.

@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,8 @@ const NICENESS: i32 = 5;
 /// A run that has yet to begin.
 pub(super) struct Run {
     pub(super) ffmpeg: Arc<Ffmpeg>,
+    /// One of these is held while it runs.
+    pub(super) permits: Arc<Semaphore>,
     pub(super) limit: Option<Duration>,
     pub(super) purpose: &'static str,
     pub(super) arguments: Vec<OsString>,
@@ -50,7 +52,7 @@ impl Run {
         _room: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
     ) {
         let waiting = Counted::new(&WAITING);
-        let permit = stop.run_until_cancelled(Arc::clone(&self.ffmpeg.processes).acquire_owned());
+        let permit = stop.run_until_cancelled(Arc::clone(&self.permits).acquire_owned());
         let Some(Ok(_permit)) = permit.await else {
             return;
         };
@@ -58,6 +60,7 @@ impl Run {
         let (purpose, chunks) = (self.purpose, self.chunks.clone());
         RUNS.with_label_values(&[purpose]).inc();
         let running = Counted::new(&RUNNING);
+        tracing::debug!(purpose, arguments = ?self.arguments, "ffmpeg starts");
         let begun = Instant::now();
         let outcome = self.process(&stop).await;
         SECONDS

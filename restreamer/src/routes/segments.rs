@@ -2,7 +2,7 @@
 
 mod body;
 mod buffers;
-mod content_type;
+pub(crate) mod content_type;
 mod open;
 mod ranges;
 mod shared;
@@ -17,11 +17,13 @@ use axum::response::{IntoResponse, Response};
 use common::segment::SegmentPath;
 use common::serve::FileSender;
 
+pub(crate) use self::body::{FileBody, Part};
 pub(crate) use self::buffers::Buffers;
-pub(crate) use self::shared::OpenFiles;
+pub(crate) use self::open::open;
+pub(crate) use self::ranges::Span;
+pub(crate) use self::shared::{OpenFiles, SharedFile};
 
-use self::body::{FileBody, Part};
-use self::ranges::{Ranges, Span};
+use self::ranges::Ranges;
 use super::blocking;
 use super::conditions::{self, Validators};
 use crate::App;

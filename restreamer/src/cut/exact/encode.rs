@@ -192,7 +192,7 @@ fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
 }
 
 /// What x264 calls a profile of H.264 (ITU-T H.264 annex A).
-fn profile_name(profile: u8) -> Option<&'static str> {
+pub(crate) fn profile_name(profile: u8) -> Option<&'static str> {
     Some(match profile {
         66 => "baseline",
         77 => "main",
@@ -205,7 +205,7 @@ fn profile_name(profile: u8) -> Option<&'static str> {
 }
 
 /// A level of H.264 as a decimal number.
-fn level_name(level: u8) -> Option<String> {
+pub(crate) fn level_name(level: u8) -> Option<String> {
     (10..=62)
         .contains(&level)
         .then(|| format!("{}.{}", level / 10, level % 10))

@@ -42,7 +42,7 @@ const RUN: usize = 128 * 1024;
 
 /// A part of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// This text.
     Text(Bytes),
     /// These bytes of the file.
@@ -61,7 +61,7 @@ impl Part {
 
 /// A body that is read from a file as it is sent.
 #[derive(Debug)]
-pub(super) struct FileBody {
+pub(crate) struct FileBody {
     file: Arc<SharedFile>,
     /// Where the connection can send files by itself.
     sender: Option<FileSender>,
@@ -74,7 +74,7 @@ pub(super) struct FileBody {
 
 impl FileBody {
     /// Sends these parts of a file, one after the other.
-    pub(super) fn new(
+    pub(crate) fn new(
         file: Arc<SharedFile>,
         parts: Vec<Part>,
         sender: Option<FileSender>,

@@ -1,14 +1,20 @@
 //! The content types of what a node stores.
 
+/// MPEG-TS.
+pub(crate) const TS: &str = "video/mp2t";
+
+/// WebM.
+pub(crate) const WEBM: &str = "video/webm";
+
 /// The content type of a file, by its name; of a `.ts` file by its first bytes too, since a
 /// segment of fragmented MP4 is stored under such a name as well (SPEC §1).
-pub(super) fn of(path: &str, first_bytes: &[u8; 12]) -> &'static str {
+pub(crate) fn of(path: &str, first_bytes: &[u8; 12]) -> &'static str {
     let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
     match extension.to_ascii_lowercase().as_str() {
         "ts" if is_mp4(first_bytes) => "video/mp4",
-        "ts" => "video/mp2t",
+        "ts" => TS,
         "mp4" | "m4s" => "video/mp4",
-        "webm" => "video/webm",
+        "webm" => WEBM,
         "json" => "application/json",
         "m3u8" => "application/vnd.apple.mpegurl",
         "png" => "image/png",
@@ -22,7 +28,7 @@ pub(super) fn of(path: &str, first_bytes: &[u8; 12]) -> &'static str {
 }
 
 /// True iff a file begins with a box of MP4's: its length, then its type (ISO 14496-12 §4.2).
-fn is_mp4(first_bytes: &[u8; 12]) -> bool {
+pub(crate) fn is_mp4(first_bytes: &[u8; 12]) -> bool {
     matches!(
         &first_bytes[4..8],
         b"ftyp" | b"styp" | b"moof" | b"moov" | b"sidx" | b"emsg" | b"prft"

@@ -19,7 +19,7 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// 503 if too many are open, 500 if the disk fails.
-pub(super) fn open(
+pub(crate) fn open(
     files: &Arc<OpenFiles>,
     path: &Path,
 ) -> Result<Option<Arc<SharedFile>>, ApiError> {

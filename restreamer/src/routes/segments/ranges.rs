@@ -10,10 +10,10 @@ const MAX_RANGES: usize = 32;
 
 /// Some bytes of a file: from `start` up to, but not including, `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: u64,
+pub(crate) struct Span {
+    pub(crate) start: u64,
     /// Never before `start`; after it iff the span came from a request.
-    pub(super) end: u64,
+    pub(crate) end: u64,
 }
 
 impl Span {

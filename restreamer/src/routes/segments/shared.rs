@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 /// So much of a file tells what is in it.
-pub(super) const FIRST_BYTES: usize = 12;
+pub(crate) const FIRST_BYTES: usize = 12;
 
 /// What tells a file, in its present state, from any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,14 +90,14 @@ impl OpenFiles {
 
 /// An open file.
 #[derive(Debug)]
-pub(super) struct SharedFile {
+pub(crate) struct SharedFile {
     file: Arc<File>,
     /// In bytes, when it was opened; no more is sent of a file that grows.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// When it last changed, if the file system knows.
     pub(super) modified: Option<SystemTime>,
     /// Its first bytes; zeros past its end.
-    pub(super) first_bytes: [u8; FIRST_BYTES],
+    pub(crate) first_bytes: [u8; FIRST_BYTES],
     identity: Identity,
     path: PathBuf,
     home: Arc<OpenFiles>,
@@ -105,7 +105,7 @@ pub(super) struct SharedFile {
 
 impl SharedFile {
     /// The file itself.
-    pub(super) fn file(&self) -> &Arc<File> {
+    pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
     }
 }

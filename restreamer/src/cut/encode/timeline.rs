@@ -1,0 +1,346 @@
+//! Segments on one line of time: which instant has which time there, and the packets with these
+//! times.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+
+use super::graph::{Join, Scene};
+use crate::cut::load::{LoadError, Loaded, load};
+use crate::cut::plan::Clip;
+use crate::cut::stretch::{Source, Stretch};
+use crate::ffmpeg::Job;
+use crate::footage::{Footage, Picture};
+use crate::mpegts::packet::{self, PACKET, Packet};
+use crate::mpegts::pes::{self, Head};
+use crate::mpegts::retime::Retimer;
+use crate::mpegts::tables::{Codec, Program, Stream};
+use crate::mpegts::time::{TICKS_A_SECOND, ticks, unwrap_near};
+use crate::mpegts::video::{self, Access};
+
+/// From one stretch to the next: more than segments before and after reach, so that nothing of
+/// one is taken for the other's.
+const APART: i64 = 120 * TICKS_A_SECOND;
+
+/// So much of the time before a stretch is needed at most; else its first pictures are lost.
+const MAX_BEFORE: i64 = 60 * TICKS_A_SECOND;
+
+/// Sound may begin so much later than the picture without being missed.
+const SOUND_TOLERANCE: i64 = TICKS_A_SECOND / 40;
+
+/// How long a picture is taken to be shown where there is only one: 1/25 s.
+const USUAL_FRAME: i64 = TICKS_A_SECOND / 25;
+
+/// What is to be fed, and what it looks like.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) scenes: Vec<Scene>,
+    pub(super) has_video: bool,
+    pub(super) has_audio: bool,
+    /// What the first of it is like.
+    pub(super) model: Option<Model>,
+    /// True iff only sound is fed.
+    sound_only: bool,
+    /// Each with what is to be added to the ticks from the stretch's start.
+    sources: Vec<(Placed, Source)>,
+}
+
+/// How a segment is coded, as far as what is made anew should be like it.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(super) program: Program,
+    pub(super) codec: Codec,
+    /// Profile and level, of H.264.
+    pub(super) profile: Option<(u8, u8)>,
+}
+
+impl Model {
+    fn of(footage: &Footage) -> Model {
+        let codec = footage.main.codec;
+        let mut units = footage.media.of(footage.main.pid);
+        let parameters = units
+            .by_ref()
+            .map(|unit| video::parameters(codec, unit.payload()))
+            .find(|parameters| !parameters.is_empty());
+        Model {
+            program: footage.media.program.clone(),
+            codec,
+            profile: parameters
+                .filter(|_| codec == Codec::H264)
+                .and_then(|parameters| video::h264_profile(&parameters)),
+        }
+    }
+
+    /// Its first stream of sound.
+    pub(super) fn sound(&self) -> Option<Stream> {
+        let mut streams = self.program.streams.iter();
+        streams.find(|stream| stream.codec.is_audio()).copied()
+    }
+}
+
+/// Where a segment's stretch is on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Placed {
+    /// In microseconds since 1970.
+    from: i64,
+    /// The time of that instant, in ticks.
+    base: i64,
+}
+
+impl Placed {
+    /// What is to be added to a segment's times, in ticks.
+    fn shift(self, footage: &Footage) -> i64 {
+        self.base + ticks(footage.start() - self.from) - footage.shown
+    }
+}
+
+impl Layout {
+    /// Looks at the edges of each clip.
+    pub(super) async fn of(job: &Job, clips: Vec<Clip>) -> Result<Layout, LoadError> {
+        Layout::with(job, clips, false).await
+    }
+
+    /// The same for sound alone, which is cut where the clips are, whatever is shown.
+    pub(super) async fn of_sound(job: &Job, clips: Vec<Clip>) -> Result<Layout, LoadError> {
+        Layout::with(job, clips, true).await
+    }
+
+    async fn with(job: &Job, clips: Vec<Clip>, sound_only: bool) -> Result<Layout, LoadError> {
+        let mut layout = Layout {
+            sound_only,
+            scenes: Vec::new(),
+            has_video: false,
+            has_audio: false,
+            model: None,
+            sources: Vec::new(),
+        };
+        for clip in clips {
+            for stretch in clip.stretches {
+                layout.add(job, stretch).await?;
+            }
+            // Between the stretches of a clip is a hole, which is left out: a hard cut.
+            if let (Some(fade), Some(last)) = (clip.fade, layout.scenes.last_mut()) {
+                last.join = Join::Fade {
+                    transition: fade.transition,
+                    length: fade.length,
+                };
+            }
+        }
+        Ok(layout)
+    }
+
+    async fn add(&mut self, job: &Job, stretch: Stretch) -> Result<(), LoadError> {
+        let previous = self.scenes.last().map_or(0, |scene| scene.end);
+        let placed = Placed {
+            from: stretch.from.timestamp_micros(),
+            base: previous + APART,
+        };
+        let (Some(first), Some(last)) = (stretch.sources.first(), stretch.sources.last()) else {
+            return Ok(());
+        };
+        let head = load(job, first).await?.footage;
+        let tail = load(job, last).await?.footage;
+        let has_video = head.main.codec.is_video() && !self.sound_only;
+        self.has_video |= has_video;
+        self.has_audio |= head
+            .media
+            .program
+            .streams
+            .iter()
+            .any(|stream| stream.codec.is_audio());
+        self.model.get_or_insert_with(|| Model::of(&head));
+        let (from, until) = (placed.from, stretch.until.timestamp_micros());
+        let mut scene = Scene {
+            start: placed.base,
+            end: placed.base + ticks(until - from),
+            frame: USUAL_FRAME,
+            join: Join::Hard,
+        };
+        if has_video {
+            let pictures = head.pictures();
+            scene.frame = frame(&pictures);
+            let is_wanted = |picture: &&Picture| picture.instant >= from && picture.instant < until;
+            let shown = |footage: &Footage, picture: &Picture| picture.pts + placed.shift(footage);
+            if let Some(picture) = pictures
+                .iter()
+                .filter(is_wanted)
+                .min_by_key(|picture| picture.pts)
+            {
+                scene.start = shown(&head, picture);
+            }
+            let last = tail.pictures();
+            match last
+                .iter()
+                .filter(is_wanted)
+                .max_by_key(|picture| picture.pts)
+            {
+                Some(picture) => scene.end = shown(&tail, picture) + scene.frame,
+                // Its pictures all come later: the one before it is whole.
+                None => scene.end = placed.base + ticks(tail.start() - from),
+            }
+        }
+        for source in self.before(job, &stretch, &head, placed, &scene).await? {
+            self.sources.push((placed, source));
+        }
+        let after = stretch.after;
+        self.sources.extend(
+            stretch
+                .sources
+                .into_iter()
+                .chain(after)
+                .map(|source| (placed, source)),
+        );
+        self.scenes.push(scene);
+        Ok(())
+    }
+
+    /// Which of the segments before a stretch its first pictures, or its first sound, need.
+    async fn before(
+        &self,
+        job: &Job,
+        stretch: &Stretch,
+        head: &Footage,
+        placed: Placed,
+        scene: &Scene,
+    ) -> Result<Vec<Source>, LoadError> {
+        let mut pictures = head.pictures();
+        if self.sound_only {
+            pictures.clear();
+        }
+        let shift = placed.shift(head);
+        // The first key picture that what is wanted can be decoded from.
+        let key = pictures
+            .iter()
+            .position(|picture| picture.access != Access::None);
+        let is_lost = |picture: &Picture| picture.pts + shift >= scene.start;
+        let lacks_pictures = match key {
+            None => !pictures.is_empty(),
+            Some(key) => {
+                let leads = pictures[key].access == Access::Open;
+                let leading = pictures[key..]
+                    .iter()
+                    .filter(|picture| picture.pts < pictures[key].pts);
+                pictures[..key].iter().any(is_lost)
+                    || leads && leading.copied().any(|picture| is_lost(&picture))
+            }
+        };
+        let sound = head
+            .media
+            .units
+            .iter()
+            .filter(|unit| unit.codec.is_audio())
+            .map(|unit| unit.pts)
+            .min();
+        let lacks_sound = sound.is_some_and(|first| first + shift > scene.start + SOUND_TOLERANCE);
+        let mut needed = Vec::new();
+        if !lacks_pictures && !lacks_sound {
+            return Ok(needed);
+        }
+        for source in stretch.before.iter().rev() {
+            let earlier = ticks(placed.from - source.segment.start_micros());
+            if earlier > MAX_BEFORE {
+                break;
+            }
+            let Ok(footage) = load(job, source).await.map(|loaded| loaded.footage) else {
+                break;
+            };
+            needed.insert(0, source.clone());
+            let has_key = footage
+                .pictures()
+                .iter()
+                .any(|picture| picture.access != Access::None);
+            if has_key || !lacks_pictures {
+                break;
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The packets of all segments, one after the other, each read when ffmpeg has taken the one
+    /// before it.
+    pub(super) fn feed(self, job: Job) -> BoxStream<'static, io::Result<Bytes>> {
+        let sound_only = self.sound_only;
+        let sources = self.sources.into_iter();
+        let sources = sources.map(move |(placed, source)| (placed, source, sound_only));
+        let state = (job, sources, Some(Retimer::of_counters()));
+        let packets = stream::unfold(state, async |(job, mut sources, retimer)| {
+            // None after an error.
+            let mut retimer = retimer?;
+            let (placed, source, sound_only) = sources.next()?;
+            let placed = async {
+                let loaded = load(&job, &source).await.map_err(io::Error::other)?;
+                let work = crate::cut::load::blocking(move || {
+                    let Loaded { mut bytes, footage } = loaded;
+                    bytes.truncate(bytes.len() - bytes.len() % PACKET);
+                    if sound_only {
+                        bytes = sound_of(&bytes, &footage);
+                    }
+                    place(&mut bytes, placed.shift(&footage), footage.shown);
+                    retimer.next_file(&bytes);
+                    // A packet of it may be damaged: then decoders see to it.
+                    if let Err(error) = retimer.rewrite(&mut bytes) {
+                        tracing::debug!(file = %source.path.display(), %error, "damaged");
+                    }
+                    (Bytes::from(bytes), retimer)
+                });
+                work.await
+            };
+            Some(match placed.await {
+                Ok((bytes, retimer)) => (Ok(bytes), (job, sources, Some(retimer))),
+                Err(error) => (Err(error), (job, sources, None)),
+            })
+        });
+        packets.boxed()
+    }
+}
+
+/// The packets without pictures: a small part of all.
+fn sound_of(bytes: &[u8], footage: &Footage) -> Vec<u8> {
+    let pictures = footage.media.program.streams.iter();
+    let pictures: Vec<u16> = pictures
+        .filter(|stream| stream.codec.is_video())
+        .map(|stream| stream.pid)
+        .collect();
+    let packets = packet::packets(bytes).filter_map(|(_, packet)| packet.ok());
+    let kept = packets.filter(|packet| !pictures.contains(&packet.pid()));
+    kept.flat_map(|packet| *packet.bytes()).collect()
+}
+
+/// How long a picture is shown, in ticks: what most are.
+fn frame(pictures: &[Picture]) -> i64 {
+    let mut times: Vec<i64> = pictures.iter().map(|picture| picture.pts).collect();
+    times.sort_unstable();
+    let mut lengths: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    lengths.sort_unstable();
+    let middle = lengths.get(lengths.len() / 2).copied();
+    middle.filter(|length| *length > 0).unwrap_or(USUAL_FRAME)
+}
+
+/// Moves all times of packets by so many ticks; as read, they are near `reference`.
+fn place(bytes: &mut [u8], shift: i64, reference: i64) {
+    for chunk in bytes.chunks_exact_mut(PACKET) {
+        let Ok(chunk) = <&mut [u8; PACKET]>::try_from(chunk) else {
+            continue;
+        };
+        let Ok(packet) = Packet::read(chunk) else {
+            continue;
+        };
+        let (pcr, begins, at) = (packet.pcr(), packet.begins(), packet.payload_at());
+        packet::clear_discontinuity(chunk);
+        if let Some(pcr) = pcr {
+            packet::set_pcr(chunk, unwrap_near(pcr, reference) + shift);
+        }
+        let payload = &mut chunk[at..];
+        if begins
+            && payload.starts_with(&[0, 0, 1])
+            && let Ok(head) = Head::read(payload)
+            && let Some(pts) = head.pts
+        {
+            let pts = unwrap_near(pts, reference);
+            let dts = head.dts.map_or(pts, |dts| unwrap_near(dts, pts));
+            pes::set_times(payload, pts + shift, dts + shift);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Where a segment's init section ends and its media begins, in fragmented MP4 (ISO 14496-12
+//! §4.2, §8.16): segments have their init section in front (SPEC §1), a file has it once.
+
+use std::io;
+
+/// More boxes than that before the first fragment are no segment.
+const MAX_BOXES: usize = 64;
+
+/// The longest init section that is compared with others, in bytes.
+pub(crate) const MAX_INIT: u64 = 4 << 20;
+
+/// Boxes that begin a fragment, or stand before one.
+const MEDIA: [&[u8; 4]; 6] = [b"styp", b"moof", b"mdat", b"sidx", b"emsg", b"prft"];
+
+/// How long the init section at a file's start is, in bytes; 0 if it has none. `read` fills a
+/// buffer from an offset on and says how much there was.
+///
+/// # Errors
+/// What `read` fails with; if boxes do not follow one another as they should, or the init section
+/// is longer than [`MAX_INIT`].
+pub(crate) fn init_length(
+    length: u64,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<u64> {
+    let mut at = 0;
+    let mut has_moov = false;
+    for _ in 0..MAX_BOXES {
+        if at == length {
+            break;
+        }
+        let mut head = [0; 16];
+        let filled = read(at, &mut head)?;
+        if filled < 8 {
+            return Err(damaged("it ends within the head of a box"));
+        }
+        let (size, kind) = (u32_at(&head, 0), [head[4], head[5], head[6], head[7]]);
+        if MEDIA.contains(&&kind) {
+            return Ok(if has_moov { at } else { 0 });
+        }
+        has_moov |= &kind == b"moov";
+        let size = match size {
+            0 => length - at,
+            1 if filled == 16 => u64::from(u32_at(&head, 8)) << 32 | u64::from(u32_at(&head, 12)),
+            size => u64::from(size),
+        };
+        if size < 8 {
+            return Err(damaged("a box is shorter than its head"));
+        }
+        at = match at.checked_add(size) {
+            Some(next) if next <= length && next <= MAX_INIT => next,
+            Some(next) if next > length => return Err(damaged("it ends within a box")),
+            _ => return Err(damaged("its init section is too long")),
+        };
+    }
+    Ok(if has_moov { at } else { 0 })
+}
+
+fn u32_at(bytes: &[u8; 16], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("damaged MP4: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(bytes: &[u8]) -> Result<u64, String> {
+        let read = |at: u64, buffer: &mut [u8]| {
+            let rest = &bytes[bytes.len().min(at as usize)..];
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            Ok(length)
+        };
+        init_length(bytes.len() as u64, read).map_err(|error| error.to_string())
+    }
+
+    fn a_box(kind: &[u8; 4], content: usize) -> Vec<u8> {
+        let size = (content as u32 + 8).to_be_bytes();
+        [&size[..], kind, &vec![0; content]].concat()
+    }
+
+    #[test]
+    fn the_init_section_ends_where_the_media_begins() {
+        let boxes = |list: &[(&[u8; 4], usize)]| -> Vec<u8> {
+            let boxes = list.iter().map(|(kind, content)| a_box(kind, *content));
+            boxes.collect::<Vec<_>>().concat()
+        };
+        let init: [(&[u8; 4], usize); 2] = [(b"ftyp", 20), (b"moov", 300)];
+        let whole = boxes(&[init[0], init[1], (b"styp", 4), (b"moof", 9), (b"mdat", 99)]);
+        assert_eq!(of(&whole), Ok(28 + 308));
+        assert_eq!(of(&boxes(&init)), Ok(28 + 308));
+        assert_eq!(of(&boxes(&[(b"styp", 4), (b"moof", 9)])), Ok(0));
+        assert_eq!(of(&boxes(&[(b"free", 4), (b"moof", 9)])), Ok(0));
+        assert_eq!(of(b""), Ok(0));
+        // A size of 64 bits, and one up to the end.
+        let mut long = vec![0, 0, 0, 1, b'm', b'o', b'o', b'v', 0, 0, 0, 0, 0, 0, 0, 20];
+        long.extend([0; 4]);
+        long.extend(a_box(b"moof", 8));
+        assert_eq!(of(&long), Ok(20));
+        let mut open = a_box(b"moov", 50);
+        open[..4].fill(0);
+        assert_eq!(of(&open), Ok(58));
+    }
+
+    #[test]
+    fn what_is_damaged_is_an_error() {
+        for bytes in [
+            &b"\0\0\0"[..],
+            &b"\0\0\0\x07ftypxxxx"[..],
+            &b"\0\0\0\x20ftypxxxx"[..],
+            &b"\0\0\0\x01moov\xff\xff\xff\xff\xff\xff\xff\xff"[..],
+        ] {
+            let error = of(bytes).unwrap_err();
+            assert!(error.starts_with("damaged MP4"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The picture that is shown at an instant: the last one that appears at or before it. Only what
+//! it needs is decoded.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::encode::EncodeError;
+use super::load::load;
+use super::stretch::Stretch;
+use crate::error::ApiError;
+use crate::ffmpeg::{Input, Job};
+use crate::footage::{Footage, Picture};
+use crate::mpegts::demux::Unit;
+use crate::mpegts::mux::Muxer;
+use crate::mpegts::time::TICKS_A_SECOND;
+use crate::mpegts::video::Access;
+
+/// A group of pictures of 4K takes some seconds on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A picture of 8K without any compression is less.
+const MAX_BYTES: usize = 256 << 20;
+
+/// The times that are given to the decoder begin here, in ticks: all of them are positive.
+const FIRST: i64 = 60 * TICKS_A_SECOND;
+
+/// The picture shown at an instant that a stretch covers, as PNG.
+///
+/// # Errors
+/// 406 if there are no pictures; what a segment or ffmpeg fails with.
+pub(crate) async fn frame(
+    job: &Job,
+    stretch: &Stretch,
+    instant: DateTime<Utc>,
+) -> Result<Bytes, ApiError> {
+    let nothing = || ApiError::NotAcceptable("timestamp: there are no pictures".to_owned());
+    let source = stretch.sources.first().ok_or_else(nothing)?;
+    let footage = load(job, source).await?.footage;
+    let pictures = footage.pictures();
+    let target = target(&pictures, instant.timestamp_micros()).ok_or_else(nothing)?;
+    let mut units: Vec<Unit> = Vec::new();
+    let first = match first(&pictures, target) {
+        Some(first) => first,
+        None => {
+            // It needs the end of the segment before.
+            if let Some(before) = stretch.before.last() {
+                let mut before = load(job, before).await?.footage;
+                before.follow(footage.shown);
+                units = end(before);
+            }
+            0
+        }
+    };
+    let needed = &pictures[first..=target];
+    let wanted = pictures[target];
+    let needed = needed
+        .iter()
+        .filter(|picture| !picture.is_disposable || picture.unit == wanted.unit);
+    units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
+    let shift = FIRST - units.iter().map(|unit| unit.dts).min().unwrap_or(0);
+    let mut muxer = Muxer::new(footage.media.program.clone(), 0);
+    for unit in &mut units {
+        unit.pts += shift;
+        unit.dts += shift;
+        muxer.add(unit);
+    }
+    let time = wanted.pts + shift;
+    let threads = job.threads();
+    let arguments = format!(
+        "-copyts -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 -vf trim=start_pts={time}:end_pts={} \
+         -fps_mode passthrough -frames:v 1 -c:v png -compression_level 1 -pred up -f image2pipe pipe:1",
+        time + 1
+    );
+    let arguments = arguments.split_whitespace().map(OsString::from).collect();
+    let input = Input::Bytes(vec![muxer.packets().into()]);
+    let run = job.run_for(Some(LIMIT), "frame", arguments, input);
+    let picture = run.whole(MAX_BYTES).await.map_err(EncodeError::from)?;
+    if picture.is_empty() {
+        return Err(ApiError::internal(
+            "decode the picture",
+            &source.path.display(),
+        ));
+    }
+    Ok(picture)
+}
+
+/// Which picture is shown: the last to appear at or before the instant. Where none is so early,
+/// the first.
+fn target(pictures: &[Picture], instant: i64) -> Option<usize> {
+    let shown = |(_, picture): &(usize, &Picture)| picture.instant <= instant;
+    let numbered = || pictures.iter().enumerate();
+    let found = numbered()
+        .filter(shown)
+        .max_by_key(|(_, picture)| picture.pts);
+    let found = found.or_else(|| numbered().min_by_key(|(_, picture)| picture.pts));
+    found.map(|(number, _)| number)
+}
+
+/// The last key picture from which another can be decoded: it is not shown after it.
+fn first(pictures: &[Picture], target: usize) -> Option<usize> {
+    pictures[..=target]
+        .iter()
+        .rposition(|picture| match picture.access {
+            Access::None => false,
+            Access::Closed => true,
+            Access::Open => picture.pts <= pictures[target].pts,
+        })
+}
+
+/// The pictures of a segment from its last key picture on.
+fn end(footage: Footage) -> Vec<Unit> {
+    let pictures = footage.pictures();
+    let key = pictures
+        .iter()
+        .rposition(|picture| picture.access != Access::None);
+    let kept = pictures[key.unwrap_or(0)..].iter();
+    kept.map(|picture| footage.media.units[picture.unit].clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From `PTS ACCESS`, in the order of decoding.
+    fn pictures(list: &[(i64, Access)]) -> Vec<Picture> {
+        let all = list.iter().enumerate();
+        let all = all.map(|(unit, &(pts, access))| Picture {
+            unit,
+            pts,
+            dts: unit as i64,
+            instant: pts * 10,
+            access,
+            is_disposable: false,
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn the_picture_on_screen_and_what_it_needs() {
+        use Access::{Closed, None as No, Open};
+        let open = pictures(&[
+            (3, Open),
+            (1, No),
+            (2, No),
+            (6, No),
+            (4, No),
+            (5, No),
+            (9, Open),
+            (7, No),
+            (8, No),
+        ]);
+        // (instant, picture, first needed)
+        let table = [
+            (0, 1, None),
+            (10, 1, None),
+            (29, 2, None),
+            (30, 0, Some(0)),
+            (45, 4, Some(0)),
+            (69, 3, Some(0)),
+            (70, 7, Some(0)),
+            (90, 6, Some(6)),
+            (1000, 6, Some(6)),
+        ];
+        for (instant, expected, needed) in table {
+            assert_eq!(target(&open, instant), Some(expected), "{instant}");
+            assert_eq!(first(&open, expected), needed, "{instant}");
+        }
+        let closed = pictures(&[(1, Closed), (3, No), (2, No)]);
+        assert_eq!(first(&closed, 2), Some(0));
+        assert_eq!(target(&[], 5), None);
+    }
+}

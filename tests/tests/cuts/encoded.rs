@@ -1,0 +1,88 @@
+//! Cuts that are coded anew from end to end, exact to the picture.
+
+use tests::numbered::{Codec, Options};
+
+use crate::support::{Site, before, bounds, holds, pictures, range};
+
+#[tokio::test]
+async fn exactly_the_pictures_asked_for() {
+    let common = Options {
+        seconds: 8.0,
+        start: "2026-01-02T03:59:57Z".parse().expect("a time"),
+        ..Options::default()
+    };
+    let table = [
+        common.clone(),
+        Options {
+            fps: (30000, 1001),
+            open_gop: true,
+            clock: 95_440.0,
+            ..common.clone()
+        },
+        Options {
+            codec: Codec::H265,
+            fps: (60, 1),
+            open_gop: true,
+            ..common
+        },
+    ];
+    for options in table {
+        let site = Site::start(&options, &[]).await;
+        let frame = site.at(1) - site.at(0);
+        for (first, end) in [(0, 200), (7, 8), (50, 100), (49, 51), (63, 187), (99, 101)] {
+            // An instant is a picture's if it is the first one at or after it.
+            for start in [site.at(first), site.at(first) - frame / 2] {
+                let query = bounds(start.max(site.at(0)), site.at(end));
+                let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
+                let what = format!("{options:?} {first}..{end} mpegts");
+                holds(&reading, first..end, &what);
+                assert_eq!(reading.errors, "", "{what}");
+            }
+        }
+        let query = bounds(site.at(63), before(site.at(65)));
+        let reading = site.looked_at(&format!("{query}&type=webm")).await;
+        holds(&reading, 63..65, "webm");
+    }
+}
+
+#[tokio::test]
+async fn ranges_in_any_order_joined_and_cross_faded() {
+    let site = Site::start(
+        &Options {
+            seconds: 10.0,
+            ..Options::default()
+        },
+        &[],
+    )
+    .await;
+    let query = format!(
+        "{}&{}&{}&type=mpegts",
+        range(site.at(120), site.at(140)),
+        range(site.at(10), site.at(30)),
+        range(site.at(30), site.at(31)),
+    );
+    let reading = site.looked_at(&query).await;
+    holds(&reading, pictures(&[120..140, 10..30, 30..31]), "joined");
+
+    let query = format!(
+        "{}&{}&{}&transition=fade,0.4&transition=&type=mpegts",
+        range(site.at(120), site.at(150)),
+        range(site.at(10), site.at(60)),
+        range(site.at(200), site.at(220)),
+    );
+    let reading = site.looked_at(&query).await;
+    // 10 pictures are two at once.
+    assert_eq!(reading.numbers.len(), 30 + 50 - 10 + 20);
+    let (known, mixed) = (&reading.numbers[..20], &reading.numbers[22..28]);
+    assert!(known.iter().copied().eq((120..140).map(Some)), "{known:?}");
+    assert!(mixed.iter().any(Option::is_none), "{mixed:?}");
+    let rest: Vec<Option<u32>> = (20..60).chain(200..220).map(Some).collect();
+    assert_eq!(reading.numbers[30..], rest);
+    let steady = reading
+        .times
+        .windows(2)
+        .all(|pair| ((pair[1] - pair[0]) - 0.04).abs() < 0.001);
+    assert!(steady, "{:?}", reading.times);
+    let (from, to) = reading.sound.expect("there is sound");
+    assert!(((to - from) - 90.0 * 0.04).abs() < 0.1, "{from} {to}");
+}

@@ -1,0 +1,8 @@
+//! Cuts, frames and waveforms (SPEC §4) of real video with a number in each picture.
+
+mod encoded;
+mod exact;
+mod life;
+mod pictures;
+mod rough;
+mod support;
