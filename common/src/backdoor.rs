@@ -23,6 +23,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -102,8 +103,10 @@ async fn serve_all(listener: TcpListener, catalogue: Catalogue, shutdown: Cancel
         let (catalogue, shutdown) = (catalogue.clone(), shutdown.clone());
         sessions.spawn(async move {
             tracing::info!(peer, "an operator has come");
-            // What is typed is shown at once.
+            // What is typed is shown at once, and what is urgent keeps its place: telnet clients
+            // may send the last byte of an interruption so, and the rest makes no sense without.
             let _ = stream.set_nodelay(true);
+            let _ = SockRef::from(&stream).set_out_of_band_inline(true);
             match session::serve(stream, peer.clone(), catalogue, shutdown).await {
                 Ok(()) => tracing::info!(peer, "an operator has left"),
                 Err(error) => tracing::info!(peer, %error, "an operator is gone"),

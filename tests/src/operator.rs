@@ -67,6 +67,15 @@ impl Operator {
         sent.unwrap_or_else(|error| panic!("cannot type: {error}"));
     }
 
+    /// Sends a byte as urgent data.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    pub fn send_urgent(&self, byte: u8) {
+        let sent = socket2::SockRef::from(&self.stream).send_out_of_band(&[byte]);
+        sent.unwrap_or_else(|error| panic!("cannot type: {error}"));
+    }
+
     /// Types a line, and gives what the service says to it.
     ///
     /// # Panics

@@ -53,6 +53,13 @@ async fn ones_endless_loop_is_not_anothers() {
     let said = first.until_prompt().await;
     assert!(said.ends_with("error: interrupted\r\n"), "{said:?}");
     assert_eq!(first.run("a").await, "1");
+    // Interrupt process, and the mark up to which all is urgent.
+    first.send(b"while true { sleep(0.001) }\r").await;
+    second.run_until(others, running).await;
+    first.send(&[255, 244, 255]).await;
+    first.send_urgent(242);
+    let said = first.until_prompt().await;
+    assert!(said.ends_with("error: interrupted\r\n"), "{said:?}");
     assert_eq!(
         first.run("loop { }").await,
         "error: stopped: more than 5000000 steps"
@@ -190,9 +197,8 @@ async fn debians_telnet_is_a_client() {
         .unwrap();
     let (mut keys, mut screen) = (telnet.stdin.take().unwrap(), telnet.stdout.take().unwrap());
     let seen = tokio::task::spawn_blocking(move || {
-        let mut seen = String::new();
+        let (mut seen, mut from) = (String::new(), 0);
         let mut see = |end: &str| {
-            let from = seen.len();
             while !seen[from..].contains(end) {
                 let mut bytes = [0; 4096];
                 match screen.read(&mut bytes) {
@@ -200,20 +206,36 @@ async fn debians_telnet_is_a_client() {
                     other => panic!("{end:?} is not seen ({other:?}), but {seen:?}"),
                 }
             }
+            from += seen[from..].find(end).unwrap() + end.len();
         };
-        see("restreamer> ");
-        keys.write_all("let a = \"ä\" + 40\x1b[D\x7f\x7f\"50\"\x1b[C\x08\r".as_bytes())
-            .unwrap();
-        see("restreamer> ");
-        keys.write_all(b"print(a)\r").unwrap();
-        see("restreamer> ");
-        keys.write_all(b"while true { sleep(0.01) }\r").unwrap();
-        see("}");
-        keys.write_all(&[3]).unwrap();
-        see("interrupted");
-        keys.write_all(b"\x1b[A\x1b[A\r").unwrap();
-        see("restreamer> ");
-        keys.write_all(&[4]).unwrap();
+        let prompt = "\r\nrestreamer> ";
+        let mut press = |text: &str| keys.write_all(text.as_bytes()).unwrap();
+        see("leaves");
+        press("let a = \"ä\" + 40\x1b[D\x7f\x7f\"50\"\x1b[C\x08\r");
+        see(prompt);
+        press("print(a)\r");
+        see(prompt);
+        // Ctrl-C, and what the client itself sends for an interruption, urgent data included.
+        for interrupt in [
+            "\x03",
+            "\x1dsend ip\r",
+            "\x1dsend brk\r",
+            "\x1dsend ip synch\r",
+        ] {
+            press("while true { sleep(0.01) }\r");
+            see("0.01) }\r\n");
+            for key in interrupt.split_inclusive('\x1d') {
+                press(key);
+                if key == "\x1d" {
+                    see("telnet> ");
+                }
+            }
+            see("interrupted");
+            see(prompt);
+        }
+        press("print(a)\r");
+        see(prompt);
+        press("\x04");
         see("closed by foreign host");
         seen
     });
