@@ -5,6 +5,7 @@ use std::ops::Range;
 use common::segment::SegmentType;
 
 use crate::footage::Footage;
+use crate::mpegts::Problem;
 use crate::mpegts::demux::Damage;
 use crate::mpegts::tables::Codec;
 use crate::mpegts::video::Access;
@@ -203,7 +204,7 @@ fn load(source: &Source, bytes: &mut u64) -> Result<Footage, ExactError> {
         ));
     }
     let content = std::fs::read(&source.path).map_err(read)?;
-    if !content.is_empty() && content[0] != 0x47 && content.get(4..8) == Some(b"ftyp") {
+    if let Some(b"ftyp" | b"styp" | b"moov" | b"moof") = content.get(4..8) {
         return Err(unsupported(source, "it is not MPEG-TS"));
     }
     // What is known to be cut short ends where it ends.
@@ -211,9 +212,13 @@ fn load(source: &Source, bytes: &mut u64) -> Result<Footage, ExactError> {
         SegmentType::Full => Damage::Fails,
         _ => Damage::IsSkipped,
     };
-    Footage::read(&content, source.segment.start(), damage).map_err(|error| ExactError::Damaged {
-        file: source.path.clone(),
-        error,
+    let footage = Footage::read(&content, source.segment.start(), damage);
+    footage.map_err(|error| match error.problem {
+        Problem::NoTime(_) => unsupported(source, "a picture has no time of its own"),
+        _ => ExactError::Damaged {
+            file: source.path.clone(),
+            error,
+        },
     })
 }
 
