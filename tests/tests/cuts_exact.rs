@@ -174,7 +174,12 @@ async fn check(target: &str, wanted: &[u32], content: &[u8], is_smart: bool, opt
     let numbers: Vec<u32> = found.numbers.iter().flatten().copied().collect();
     assert_eq!(numbers, wanted, "{target}");
     assert_eq!(found.numbers.len(), wanted.len(), "{target}");
-    assert_eq!(found.errors, "", "{target}");
+    let errors: Vec<&str> = found
+        .errors
+        .lines()
+        .filter(|line| !is_harmless(line))
+        .collect();
+    assert_eq!(errors, [""; 0], "{target}");
     if wanted.len() > 25 {
         let off = found
             .sound_off()
@@ -194,6 +199,17 @@ async fn check(target: &str, wanted: &[u32], content: &[u8], is_smart: bool, opt
     if is_smart {
         times_go_on_from_zero(target, content, wanted.len() as f64 * frame, frame);
     }
+}
+
+/// What is coded anew in H.265 needs no pictures in advance, what follows does: ffmpeg's demuxer
+/// finds that worth a word.
+fn is_harmless(line: &str) -> bool {
+    let words = [
+        "video_delay is larger",
+        "upload a sample",
+        "Last message repeated",
+    ];
+    words.iter().any(|harmless| line.contains(harmless))
 }
 
 /// No packet is missing from any stream.

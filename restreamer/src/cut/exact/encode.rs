@@ -122,6 +122,10 @@ fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
     let filter = format!("trim=start_pts={}:end_pts={}", order.first, order.last + 1);
     let mut arguments = vec![
         "-copyts",
+        // Decoding may begin with an open group of pictures: what follows its key picture is as
+        // good as any, which the decoder doubts.
+        "-flags",
+        "+output_corrupt",
         "-threads",
         &threads,
         "-f",
