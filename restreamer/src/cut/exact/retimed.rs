@@ -22,6 +22,9 @@ const CHUNK: usize = 4096 * PACKET;
 /// So many chunks wait to be taken; then no more is read.
 const CHUNKS: usize = 2;
 
+/// So many bytes it takes until ffmpeg knows a stream of packets as one, whatever its length says.
+const KNOWN_FROM: usize = 12 * PACKET;
+
 type Chunk = Result<Bytes, ExactError>;
 
 /// The packets of pieces, with counters that go on through all of them, as `retimer` makes them.
@@ -49,6 +52,8 @@ async fn send(
     chunks: &mpsc::Sender<Chunk>,
 ) -> Result<(), ExactError> {
     let mut pieces = std::pin::pin!(pieces);
+    // Of what was made for edges. Who sends whole segments sends enough.
+    let mut sent = 0;
     while let Some(piece) = pieces.next().await {
         let (bytes, is_edge) = match piece? {
             Piece::Begins(start) => {
@@ -57,6 +62,7 @@ async fn send(
             }
             Piece::Whole(file) => {
                 retimer = whole(retimer, file, chunks).await?;
+                sent += KNOWN_FROM;
                 continue;
             }
             Piece::Edge(bytes) => (bytes, true),
@@ -65,7 +71,14 @@ async fn send(
         let made = move || rewrite(&mut retimer, bytes, is_edge).map(|bytes| (retimer, bytes));
         let (same, bytes) = blocking(move || made().map_err(ExactError::Made)).await?;
         retimer = same;
+        sent += bytes.len();
         let _ = chunks.send(Ok(bytes)).await;
+    }
+    if (1..KNOWN_FROM).contains(&sent) {
+        let mut filling = [0xff; PACKET];
+        filling[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+        let filling = filling.repeat((KNOWN_FROM - sent) / PACKET);
+        let _ = chunks.send(Ok(filling.into())).await;
     }
     Ok(())
 }
