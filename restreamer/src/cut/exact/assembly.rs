@@ -70,11 +70,20 @@ impl Reel {
         let shown = slots.iter().map(|slot| slot.unit().pts).min();
         let main = self.footages[0].main;
         // What is there for its pictures only was heard before, if the stretch began before.
-        let others = footages.filter(|place| edges.begins || *place >= self.context.0);
+        let others = footages
+            .clone()
+            .filter(|place| edges.begins || *place >= self.context.0);
         let others = others.flat_map(|place| &self.footages[place].media.units);
         let others = others.filter(|unit| unit.pid != main.pid || !main.codec.is_video());
         let others = others.filter_map(|unit| clip(unit, from, until));
         slots.extend(others.map(Slot::Copied));
+        let streams = self.program().streams.iter().filter(|stream| {
+            let mut units = slots.iter().map(Slot::unit);
+            stream.codec.is_audio() && units.all(|unit| unit.pid != stream.pid)
+        });
+        let nearest = streams.filter_map(|stream| self.nearest_sound(stream.pid, from, until));
+        let nearest: Vec<Slot> = nearest.map(Slot::Copied).collect();
+        slots.extend(nearest);
         slots.sort_by_key(|slot| slot.unit().dts);
         let lead = self.footages.iter().map(|footage| footage.media.lead).min();
         let lead = lead.unwrap_or(0);

@@ -43,6 +43,21 @@ impl Reel {
         sound.any(|unit| unit.pts < from)
     }
 
+    /// The frame of a stream that is heard in the middle of a span which is shorter than a frame.
+    pub(super) fn nearest_sound(&self, pid: u16, from: i64, until: i64) -> Option<Unit> {
+        let middle = from.checked_add(until.checked_sub(from)? / 2)?;
+        let media = self.footages.iter().map(|footage| &footage.media);
+        let mut units = media.flat_map(|media| media.of(pid));
+        units.find_map(|unit| {
+            let frames = audio::frames(unit.codec, unit.payload())?;
+            let mut frames = frames
+                .iter()
+                .map(|frame| unit.pts + frame.after..unit.pts + frame.after + frame.ticks);
+            let heard = frames.find(|heard| heard.contains(&middle))?;
+            clip(unit, heard.start, heard.end)
+        })
+    }
+
     /// From when until when sound is taken, in ticks.
     pub(super) fn sound_span(&self, choice: &Choice, edges: Edges) -> (i64, i64) {
         let first = &self.footages[0];
