@@ -97,7 +97,10 @@ impl Task {
     /// Says what it is doing from now on, or waiting for.
     pub fn state(&self, state: &'static str) {
         if let Some(entry) = &self.0 {
-            *entry.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, Instant::now());
+            let mut known = entry.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.0 != state {
+                *known = (state, Instant::now());
+            }
         }
     }
 
@@ -173,6 +176,7 @@ mod tests {
         first.state("waiting for b");
         let second = Task::begin("test", || "b".to_owned());
         tokio::time::advance(Duration::from_secs(2)).await;
+        first.state("waiting for b");
         let all = mine();
         let seen: Vec<_> = all
             .iter()

@@ -151,7 +151,7 @@ fn kinds(registry: &mut Registry) {
         .field("url", "of its segment", |getter| {
             getter.0.url.to_string().into()
         })
-        .field("age", "seconds since the segment was listed", |getter| {
+        .field("age", "seconds since it was first tried", |getter| {
             seconds(getter.0.since.elapsed())
         })
         .field("attempts", "requests made so far", |getter| {

@@ -5,7 +5,7 @@
 mod attempt;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use common::hedge::Progress;
@@ -143,21 +143,27 @@ pub struct Job {
     pub(crate) is_probe: bool,
     /// Bytes of the longest piece that was kept: a shorter one is not worth a file.
     kept: AtomicU64,
-    /// What operators see of it.
-    pub(crate) fetching: Arc<Fetching>,
+    /// What operators see of it; there only if it was tried, since very many may be queued.
+    fetching: OnceLock<Arc<Fetching>>,
 }
 
 impl Job {
     pub(crate) fn new(wanted: Wanted, doubtful: bool, shared: Arc<SharedParts>) -> Job {
         Job {
-            fetching: Arc::new(Fetching::new(&wanted)),
             wanted,
+            fetching: OnceLock::new(),
             doubtful,
             shared,
             listed_since: None,
             is_probe: false,
             kept: AtomicU64::new(0),
         }
+    }
+
+    /// What operators see of it.
+    pub(crate) fn fetching(&self) -> &Arc<Fetching> {
+        let new = || Arc::new(Fetching::new(&self.wanted));
+        self.fetching.get_or_init(new)
     }
 }
 
@@ -284,7 +290,7 @@ impl Getter {
                     Some(outcome) = attempts.next() => match outcome {
                         Ok(committed) => return Ok(committed),
                         Err(error) => {
-                            job.fetching.failed(&error);
+                            job.fetching().failed(&error);
                             // That it was cut says less than why others failed before.
                             if !matches!(error, AttemptError::Stopped) || failure.is_none() {
                                 failure = Some(error);

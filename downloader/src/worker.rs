@@ -470,7 +470,7 @@ impl Run {
             queued.tried.get_or_insert(now);
             let playlists = std::mem::take(&mut queued.playlists);
             let stops = self.stops.clone();
-            let shown = Getting::begin(&self.worker.working.watched, &queued.job.fetching);
+            let shown = Getting::begin(&self.worker.working.watched, queued.job.fetching());
             self.getters.spawn(async move {
                 let _shown = shown;
                 let outcome = {
@@ -491,7 +491,7 @@ impl Run {
         let (loss, patience) = match outcome {
             Outcome::Recorded(_) => {
                 let watched = &self.worker.working.watched;
-                watched.recorded(&queued.job.fetching);
+                watched.recorded(queued.job.fetching());
                 return;
             }
             Outcome::Known | Outcome::Stopped => return,

@@ -155,3 +155,31 @@ fn kill(id: i64, which: fn(&Running) -> bool, what: &str) -> Outcome {
     tracing::info!(request = task.name, ended, "an operator ends a request");
     Ok(ended.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::tasks::Task;
+    use tokio_util::sync::CancellationToken;
+
+    #[test]
+    fn a_cut_is_known_by_its_path_and_ended_by_its_number() {
+        tasks::keep();
+        let begin = |target: &str| {
+            let task = Task::begin(REQUEST, || format!("GET {target} from 127.0.0.1:1"));
+            let end = CancellationToken::new();
+            task.ends_by(&end);
+            (task, end)
+        };
+        let cut = begin("/cut/test/source.ts?start=2026-01-02T03:00:00");
+        let other = begin("/segments/cut/cut/x.ts");
+        let cuts = running(is_cut);
+        assert_eq!(cuts.len(), 1);
+        let id = |task: &Running| i64::try_from(task.id).unwrap();
+        assert!(kill(id(&cuts[0]) + 1, is_cut, "cut").is_err());
+        assert!(!cut.1.is_cancelled());
+        assert!(kill(id(&cuts[0]), is_cut, "cut").is_ok());
+        assert!(cut.1.is_cancelled() && !other.1.is_cancelled());
+        assert_eq!(running(|_| true).len(), 2);
+    }
+}

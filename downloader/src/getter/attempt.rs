@@ -78,7 +78,7 @@ impl Getter {
         progress: Progress,
     ) -> Result<Committed, AttemptError> {
         let begun = Instant::now();
-        job.fetching.attempts.fetch_add(1, Ordering::Relaxed);
+        job.fetching().attempts.fetch_add(1, Ordering::Relaxed);
         let Opened {
             mut writer,
             mut part,
@@ -101,7 +101,7 @@ impl Getter {
             match next {
                 Ok(Some(chunk)) => {
                     progress.note();
-                    let received = &job.fetching.bytes;
+                    let received = &job.fetching().bytes;
                     received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                     let chunk = match &mut decryptor {
                         Some(decryptor) => decryptor.update(chunk),
