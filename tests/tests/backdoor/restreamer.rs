@@ -102,9 +102,21 @@ async fn the_index_and_requests_can_be_looked_at_and_dropped() {
     assert_eq!(operator.run("kill_request(requests()[0].id)").await, "true");
     operator.run_until("requests()", |said| said == "[]").await;
     let mut rest = Vec::new();
-    let ended = tokio::time::timeout(SOON, client.read_to_end(&mut rest))
-        .await
-        .unwrap();
-    assert!(ended.is_err() || rest.len() < content.len());
+    let ended = tokio::time::timeout(SOON, client.read_to_end(&mut rest)).await;
+    assert!(ended.unwrap().is_err() || rest.len() < content.len());
+
+    // A cut goes the same way, and is over then.
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let target = format!("/cut/test/source.ts?type=rough&start={HOUR}:00:00&end={HOUR}:00:02");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let cuts = operator
+        .run_until("cuts()", |said| said.contains("sending"))
+        .await;
+    assert!(cuts.contains(&target), "{cuts}");
+    assert_eq!(operator.run("kill_cut(cuts()[0].id)").await, "true");
+    let line = service.wait_for_log("cut ended", SOON).await;
+    assert!(line.contains("whole=false"), "{line}");
+    operator.run_until("cuts()", |said| said == "[]").await;
     shut_down(operator, service).await;
 }

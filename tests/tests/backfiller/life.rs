@@ -139,9 +139,7 @@ async fn a_disk_that_refuses_is_said_and_nothing_is_claimed() {
     fs::write(hour.join(HOUR), "a file in the way").unwrap();
     let (service, code) = run_once(&node, &[&peer], &[]).await;
     assert_eq!(code, Some(1));
-    service
-        .wait_for_log("cannot make the file", SOON)
-        .await;
+    service.wait_for_log("cannot make the file", SOON).await;
     assert_eq!(service.count_log("segments=0"), 1);
 }
 
