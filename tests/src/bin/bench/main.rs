@@ -4,13 +4,14 @@
 //! `PART` in the environment runs one part alone.
 
 mod backfill;
+mod cut;
 mod day;
 mod record;
 mod report;
 mod restream;
 
 /// What there is to measure, in the order in which all of it runs.
-const PARTS: [&str; 4] = ["day", "record", "backfill", "restream"];
+const PARTS: [&str; 5] = ["day", "record", "backfill", "restream", "cut"];
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
@@ -31,6 +32,7 @@ async fn main() -> std::process::ExitCode {
             "record" => record::run().await,
             "backfill" => backfill::run().await,
             "restream" => restream::run().await,
+            "cut" => cut::run().await,
             other => eprintln!("bench: {other} is listed, but not there"),
         }
     }
