@@ -23,7 +23,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ pub(crate) struct Ffmpeg {
     processes: Arc<Semaphore>,
     /// The same for those that only help others and need no help themselves.
     helpers: Arc<Semaphore>,
-    /// One permit for each job that runs something or waits for it.
+    /// One permit for each run, and each that waits.
     jobs: Arc<Semaphore>,
     /// Every process is waited for by one of these.
     tasks: TaskTracker,
@@ -147,7 +148,7 @@ impl Ffmpeg {
     pub(crate) fn job(self: &Arc<Self>) -> Job {
         Job {
             ffmpeg: Arc::clone(self),
-            room: Arc::default(),
+            is_admitted: Arc::default(),
         }
     }
 
@@ -162,8 +163,8 @@ impl Ffmpeg {
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     ffmpeg: Arc<Ffmpeg>,
-    /// Its room among those that run or wait, from its first run on.
-    room: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    /// True iff it has run something: then it may run more, however many wait.
+    is_admitted: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -172,17 +173,15 @@ impl Job {
         self.ffmpeg.threads()
     }
 
-    /// Finds room among those that run or wait, if it has none yet.
-    ///
-    /// # Errors
-    /// [`FfmpegError::Busy`] if there is none.
-    pub(crate) fn admit(&self) -> Result<(), FfmpegError> {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        if room.is_none() {
-            let jobs = Arc::clone(&self.ffmpeg.jobs);
-            *room = Some(jobs.try_acquire_owned().map_err(|_| FfmpegError::Busy)?);
+    /// Finds room among those that run or wait; a job that had some before goes on without, rather
+    /// than break off in the middle.
+    fn admit(&self) -> Result<Option<OwnedSemaphorePermit>, FfmpegError> {
+        let room = Arc::clone(&self.ffmpeg.jobs).try_acquire_owned().ok();
+        if room.is_none() && !self.is_admitted.load(Ordering::Relaxed) {
+            return Err(FfmpegError::Busy);
         }
-        Ok(())
+        self.is_admitted.store(true, Ordering::Relaxed);
+        Ok(room)
     }
 
     /// Starts ffmpeg as soon as there is a permit, and lets it run as long as somebody takes what
@@ -244,13 +243,8 @@ impl Job {
             chunks: sender,
         };
         match self.admit() {
-            // Holds the job's room, too: what it was admitted for is under way until the last
-            // process of it is gone.
-            Ok(()) => drop(
-                self.ffmpeg
-                    .tasks
-                    .spawn(run.go(stop.clone(), Arc::clone(&self.room))),
-            ),
+            // It keeps its room until the process is gone.
+            Ok(room) => drop(self.ffmpeg.tasks.spawn(run.go(stop.clone(), room))),
             Err(error) => run.refuse(error),
         }
         Running {

@@ -42,6 +42,9 @@ pub(crate) enum LoadError {
         /// What is wrong with it.
         error: TsError,
     },
+    /// No picture first appears in what was asked for.
+    #[error("there is nothing between the start and the end")]
+    Nothing,
     /// It is MP4, and ffmpeg cannot make MPEG-TS of it.
     #[error("{}: {error}", file.display())]
     Mp4 {
@@ -59,6 +62,7 @@ impl From<LoadError> for ApiError {
                 error: error @ (FfmpegError::Busy | FfmpegError::Missing(_)),
                 ..
             } => error.into(),
+            LoadError::Nothing => ApiError::NotAcceptable(error.to_string()),
             error => ApiError::internal("use a segment", &error),
         }
     }

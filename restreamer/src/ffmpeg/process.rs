@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -46,11 +46,7 @@ impl Run {
     }
 
     /// Runs it to its end, or until `stop`.
-    pub(super) async fn go(
-        self,
-        stop: CancellationToken,
-        _room: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
-    ) {
+    pub(super) async fn go(self, stop: CancellationToken, _room: Option<OwnedSemaphorePermit>) {
         let waiting = Counted::new(&WAITING);
         let permit = stop.run_until_cancelled(Arc::clone(&self.permits).acquire_owned());
         let Some(Ok(_permit)) = permit.await else {

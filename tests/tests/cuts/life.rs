@@ -70,6 +70,7 @@ async fn what_cannot_be_answered_gets_its_status_and_one_line() {
     fs::remove_file(&site.video.segments[1].path).expect("the file");
     let cut = |query: String| format!("/cut/test/source.ts?{query}");
     let waveform = |query: String| format!("/waveform/test/source.png?{query}");
+    let short_time = TimeDelta::microseconds(1);
     let late = end + TimeDelta::hours(1);
     let table: Vec<(String, u16, &str)> = vec![
         (cut(String::new()), 400, "start"),
@@ -126,6 +127,19 @@ async fn what_cannot_be_answered_gets_its_status_and_one_line() {
             format!("/cut/.x/source.ts?{}", bounds(start, end)),
             403,
             "dot",
+        ),
+        (
+            cut(format!(
+                "{}&type=mpegts",
+                bounds(site.at(1) + short_time, site.at(2))
+            )),
+            406,
+            "nothing",
+        ),
+        (
+            cut(bounds(site.at(1) + short_time, site.at(2))),
+            406,
+            "nothing",
         ),
         ("/frame/test/source.png".to_owned(), 400, "timestamp"),
         (
@@ -251,7 +265,7 @@ async fn a_failure_after_the_first_byte_ends_the_connection_uncleanly() {
     assert_eq!(site.cut(&query).await.status, 500);
     let frame = format!("/frame/test/source.png?timestamp={}", time(site.at(5)));
     assert_eq!(site.node.get(&frame).await.status, 500);
-    // A rough cut whose second file has gone since it was looked for breaks off too.
+    // Without ffmpeg, too, and the text names what is missing.
     fs::remove_file(directory.path().join("stand-in")).expect("the file");
     let missing = site.cut(&query).await;
     assert_eq!(missing.status, 503);

@@ -128,6 +128,9 @@ impl Layout {
                 };
             }
         }
+        if layout.scenes.is_empty() {
+            return Err(LoadError::Nothing);
+        }
         Ok(layout)
     }
 
@@ -179,6 +182,9 @@ impl Layout {
                 Some(picture) => scene.end = shown(&tail, picture) + scene.frame,
                 // Its pictures all come later: the one before it is whole.
                 None => scene.end = placed.base + ticks(tail.start() - from),
+            }
+            if scene.end <= scene.start {
+                return Ok(());
             }
         }
         for source in self.before(job, &stretch, &head, placed, &scene).await? {

@@ -14,10 +14,14 @@ use std::time::Duration;
 
 use self::load::{Load, cpu_time, wrk};
 use self::site::{SEGMENTS, Site};
+use crate::cut::video::Video;
 use crate::report::say;
 
 /// So many rounds.
 const ROUNDS: usize = 5;
+/// Half an hour, cut in the middle of segments at both ends.
+const CUT: &str =
+    "/cut/test/half.ts?start=2026-01-02T00:00:00.7&end=2026-01-02T00:29:58.7&type=smart";
 /// How long each turn takes.
 const TURN: Duration = Duration::from_secs(4);
 
@@ -93,6 +97,7 @@ async fn segments(site: &Site) {
 /// How long a listing takes, alone and while others download; nginx's is a file with the same text.
 async fn listing(site: &Site) {
     let target = "/files/test/source/2026-01-02T02";
+    let _video = Video::make(&site.node().base_dir().join("test/half")).await;
     let text = site.node().get(target).await;
     let file = site.node().base_dir().join("listing.json");
     std::fs::write(file, &text.body).expect("a file");
@@ -102,9 +107,12 @@ async fn listing(site: &Site) {
         ("nginx", site.nginx(), "/segments/listing.json"),
     ] {
         let listing = Load::one(&url, target);
-        // Cuts are still to come (issue 6): four clients that download segments as fast as they
-        // can take their place, and both cores.
-        let others = Load::cycle(&url, "/segments/test/source/2026-01-02T00/", SEGMENTS);
+        // Both cores are busy: four clients that take half-hour cuts as fast as they come, or, from
+        // nginx, which makes none, segments.
+        let others = match name {
+            "ours" => Load::one(&url, CUT),
+            _ => Load::cycle(&url, "/segments/test/source/2026-01-02T00/", SEGMENTS),
+        };
         let long_turn = TURN + Duration::from_secs(2);
         let mut medians = Medians::default();
         for _ in 0..ROUNDS {
@@ -113,13 +121,13 @@ async fn listing(site: &Site) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 wrk(&listing, 1, TURN).await
             });
-            for (what, done) in [("alone", &idle), ("beside four downloads", &busy)] {
+            for (what, done) in [("alone", &idle), ("beside four cuts", &busy)] {
                 assert_eq!(done.errors, 0, "{name} {what}");
                 medians.add(&format!("{what} median"), done.median_ms);
                 medians.add(&format!("{what} 99th"), done.p99_ms);
             }
         }
-        for what in ["alone", "beside four downloads"] {
+        for what in ["alone", "beside four cuts"] {
             say(&format!(
                 "  {name:<6} {what:<24} median {:.2}, 99th percentile {:.2}",
                 medians.of(&format!("{what} median")),
