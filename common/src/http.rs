@@ -280,26 +280,32 @@ pub fn shown(url: &Url) -> Box<str> {
 }
 
 /// A text for a log line or message in which every URL is without user, password, query and
-/// fragment, whatever else is wrong with it.
+/// fragment, whatever else is wrong with it. In doubt more is left out.
 #[must_use]
 pub fn shown_text(text: &str) -> String {
-    let ends_url = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>,;".contains(c);
+    let ends_url = |c: char| c.is_control() || "\"'`<>".contains(c);
     let mut shown = String::new();
     let mut rest = text;
     while let Some(found) = rest.find("://") {
         let (before, url) = rest.split_at(found + 3);
         shown.push_str(before);
-        let (url, after) = url.split_at(url.find(ends_url).unwrap_or(url.len()));
-        let (place, is_cut) = match url.find(['?', '#']) {
-            Some(end) => (&url[..end], true),
-            None => (url, false),
-        };
-        // A password may hold a slash that should have been encoded.
-        match place.rsplit_once('@') {
-            Some((_, host)) => shown.extend(["***@", host]),
-            None => shown.push_str(place),
+        let mut end = url.find(ends_url).unwrap_or(url.len());
+        // A blank ends it as well, unless it may be one of a password.
+        if let Some(blank) = url[..end].find(char::is_whitespace)
+            && !url[blank..end].contains('@')
+        {
+            end = blank;
         }
-        if is_cut {
+        let (url, after) = url.split_at(end);
+        let cut = url.find(['?', '#']);
+        let place = &url[..cut.unwrap_or(url.len())];
+        match url.rfind('@') {
+            None => shown.push_str(place),
+            Some(at) if at < place.len() => shown.extend(["***", &place[at..]]),
+            // Of the query, or of a password that should have been encoded.
+            Some(_) => shown.push_str("***"),
+        }
+        if cut.is_some() {
             shown.push_str("?…");
         }
         rest = after;
@@ -365,7 +371,14 @@ mod tests {
                 "add(\"c:url:http://u:p@h:1/a?t=1\")",
                 "add(\"c:url:http://***@h:1/a?…\")",
             ),
-            ("http://h/a,https://u@g#x b", "http://h/a,https://***@g?… b"),
+            ("http://h/a https://u@g#x", "http://***@g?…"),
+            (
+                "x http://h/a?b c 'https://u@g#x' b",
+                "x http://h/a?… c 'https://***@g?…' b",
+            ),
+            ("http://u:p,q r@h/a", "http://***@h/a"),
+            ("http://u:p?q@h/a", "http://***?…"),
+            ("http://h/a?t=s@t", "http://***?…"),
             ("postgres://u:p/w@ä/d", "postgres://***@ä/d"),
             ("://", "://"),
         ];

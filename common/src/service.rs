@@ -116,7 +116,7 @@ fn with_environment(command: clap::Command, service: &str) -> clap::Command {
 }
 
 /// What every option was given, or has by default. One whose value `--help` does not show either
-/// may be a password, unless it is a URL, which is shown without one.
+/// may be a password, but for web addresses, which are shown without one.
 fn shown_options(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMap<String, String> {
     let mut shown = BTreeMap::new();
     for argument in command.get_arguments() {
@@ -127,10 +127,13 @@ fn shown_options(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMa
         let given = matches.get_raw(name).into_iter().flatten();
         let values = given.map(|value| {
             let value = value.to_string_lossy();
-            match argument.is_hide_env_values_set() && !value.contains("://") {
-                true => "***".to_owned(),
-                false => crate::http::shown_text(&value),
-            }
+            let is_web = |part: &&str| part.starts_with("http://") || part.starts_with("https://");
+            let parts = value.split(',').map(|part| match part.trim() {
+                "" => String::new(),
+                part if argument.is_hide_env_values_set() && !is_web(&part) => "***".to_owned(),
+                part => crate::http::shown_text(part),
+            });
+            parts.collect::<Vec<String>>().join(",")
         });
         let values: Vec<String> = values.collect();
         shown.insert(name.to_owned(), values.join(","));
@@ -322,16 +325,17 @@ mod tests {
     #[test]
     fn options_are_shown_without_passwords() {
         let command = command().mut_arg("log", |argument| argument.hide_env_values(true));
+        const LOG: &str = "http://u:secret@h?secret,host=x password=a://secret";
         let channel = "a:url:http://u:secret@h/x?token=secret";
         let matches = command
             .clone()
-            .try_get_matches_from(["x", "b", channel, "--log", "secret"]);
+            .try_get_matches_from(["x", "b", channel, "--log", LOG]);
         let shown = shown_options(&command, &matches.unwrap());
         let expected = [
             ("backdoor_port", "0"),
             ("base_dir", "."),
             ("channels", "b,a:url:http://***@h/x?…"),
-            ("log", "***"),
+            ("log", "http://***@h?…,***"),
             ("metrics_port", "8001"),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
