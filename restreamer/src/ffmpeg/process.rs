@@ -23,8 +23,10 @@ const CHUNK: usize = 64 * 1024;
 /// So much of what it said last is kept, in bytes.
 const KEPT_OF_ERRORS: usize = 2048;
 
-/// Behind those who record and those who serve files, who need little and need it at once.
+/// What takes long comes behind those who record, serve files, and wait for a first byte: they
+/// need little and need it at once.
 const NICENESS: i32 = 5;
+const LONG: [&str; 2] = ["encode", "waveform"];
 
 /// A run that has yet to begin.
 pub(super) struct Run {
@@ -94,7 +96,9 @@ impl Run {
             io::ErrorKind::NotFound => FfmpegError::Missing(program.clone()),
             _ => FfmpegError::Run(error),
         })?;
-        lower_priority(&child);
+        if LONG.contains(&self.purpose) {
+            lower_priority(&child);
+        }
         let work = work(&mut child, self.input, &self.chunks);
         let work = async {
             match self.limit {
