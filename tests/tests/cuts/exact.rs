@@ -20,7 +20,7 @@ async fn the_pictures_asked_for_and_transitions_between_them() {
         let site = Site::start(&options, &["--ffmpeg-processes", "1"]).await;
         for kind in ["fast", "smart"] {
             let what = format!("{kind} {:?}", options.codec);
-            for (first, end) in [(0, 200), (49, 51), (7, 8), (63, 187)] {
+            for (first, end) in [(49, 51), (7, 8), (63, 187)] {
                 let query = format!("{}&type={kind}", bounds(site.at(first), site.at(end)));
                 let reading = site.looked_at(&query).await;
                 holds(&reading, first..end, &what);
