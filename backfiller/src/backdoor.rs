@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use common::backdoor::{
-    Array, Caller, Dynamic, Map, NativeCallContext, Outcome, Registry, count, failure, list, maybe,
-    seconds, time,
+    Array, Caller, Dynamic, EvalAltResult, Map, NativeCallContext, Outcome, Registry, count,
+    failure, hour_of, list, maybe, seconds, time,
 };
-use common::names::{Channel, Quality};
-use common::segment::Hour;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -226,7 +224,7 @@ fn backfill(
     context: &Arc<Context>,
     peer: &Watched,
     place: &Place,
-) -> Result<Map, Box<common::backdoor::EvalAltResult>> {
+) -> Result<Map, Box<EvalAltResult>> {
     let site = RealSite {
         context,
         target: &peer.target,
@@ -267,18 +265,11 @@ fn of_place(place: &Place) -> Map {
     ])
 }
 
-fn place(
-    channel: &str,
-    quality: &str,
-    hour: &str,
-) -> Result<Place, Box<common::backdoor::EvalAltResult>> {
+fn place(channel: &str, quality: &str, hour: &str) -> Result<Place, Box<EvalAltResult>> {
+    let (channel, quality, hour) = hour_of(channel, quality, hour)?;
     Ok(Place {
-        channel: Channel::new(channel)
-            .map_err(|error| failure(format!("bad channel '{channel}': {error}")))?,
-        quality: Quality::new(quality)
-            .map_err(|error| failure(format!("bad quality '{quality}': {error}")))?,
-        hour: hour
-            .parse::<Hour>()
-            .map_err(|error| failure(format!("bad hour '{hour}': {error}")))?,
+        hour,
+        channel,
+        quality,
     })
 }

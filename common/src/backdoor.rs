@@ -7,6 +7,7 @@
 //! at Ctrl-C, when the client goes, when the process stops, and when its steps, time or memory are used up. Every
 //! line is logged with who typed it.
 
+mod arguments;
 mod builtin;
 mod control;
 mod editor;
@@ -35,6 +36,7 @@ use self::registry::Catalogue;
 use crate::serve::{self, BindError};
 use crate::tasks;
 
+pub use self::arguments::hour_of;
 pub use self::builtin::{count, list, maybe, seconds, time};
 pub use self::control::Caller;
 pub use self::registry::{KindOf, Outcome, Registry, failure};

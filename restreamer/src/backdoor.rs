@@ -3,11 +3,7 @@
 
 use std::sync::Arc;
 
-use common::backdoor::{
-    Array, Dynamic, EvalAltResult, Map, Outcome, Registry, count, failure, list,
-};
-use common::names::{Channel, Quality};
-use common::segment::Hour;
+use common::backdoor::{Array, Dynamic, Map, Outcome, Registry, count, failure, hour_of, list};
 use common::tasks::{self, Running};
 
 use crate::App;
@@ -55,13 +51,15 @@ fn index(registry: &mut Registry, app: &App) {
         "drop_hour(channel, quality, hour)",
         "lets go of an hour, to be read again when it is wanted; how many indexes held it",
         move |channel: &str, quality: &str, hour: &str| {
-            let (rendition, hour) = hour_of(channel, quality, hour)?;
+            let (channel, quality, hour) = hour_of(channel, quality, hour)?;
+            let rendition = Arc::new(Rendition { channel, quality });
             let dropped = [
                 playlists.drop_hour(&rendition, hour),
                 listings.drop_hour(&rendition, hour),
             ];
             let dropped = dropped.iter().filter(|dropped| **dropped).count();
-            tracing::info!(channel, quality, %hour, dropped, "dropped from the index");
+            let Rendition { channel, quality } = &*rendition;
+            tracing::info!(%channel, %quality, %hour, dropped, "dropped from the index");
             Ok(count(dropped))
         },
     );
@@ -95,23 +93,6 @@ fn listed<T: OfHour>(index: &Index<T>) -> Array {
         ]))
     });
     hours.collect()
-}
-
-fn hour_of(
-    channel: &str,
-    quality: &str,
-    hour: &str,
-) -> Result<(Arc<Rendition>, Hour), Box<EvalAltResult>> {
-    let rendition = Rendition {
-        channel: Channel::new(channel)
-            .map_err(|error| failure(format!("bad channel '{channel}': {error}")))?,
-        quality: Quality::new(quality)
-            .map_err(|error| failure(format!("bad quality '{quality}': {error}")))?,
-    };
-    let hour = hour
-        .parse()
-        .map_err(|error| failure(format!("bad hour '{hour}': {error}")))?;
-    Ok((Arc::new(rendition), hour))
 }
 
 fn requests(registry: &mut Registry) {
