@@ -39,7 +39,7 @@ STOPSIGNAL SIGTERM
 
 FROM base AS downloader
 # YouTube changes every few weeks, and yt-dlp with it: Debian's is too old. Without it (an empty
-# YT_DLP) the image has no Python. To renew it: `docker-compose build --no-cache downloader`.
+# YT_DLP) the image has no Python. Another version there renews this layer alone.
 ARG YT_DLP=yt-dlp[default]
 RUN if [ -n "$YT_DLP" ]; then \
         apt-get update \
