@@ -134,7 +134,7 @@ pub(crate) async fn encode(
 fn start(job: &Job, target: Target, layout: Layout) -> Running {
     let threads = job.threads();
     let mut arguments: Vec<OsString> =
-        format!("-copyts -threads {threads} -f mpegts -i pipe:0 -filter_complex")
+        format!("-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -filter_complex")
             .split_whitespace()
             .map(Into::into)
             .collect();
@@ -170,7 +170,7 @@ pub(crate) async fn sound(
     if !layout.has_audio {
         return Ok(None);
     }
-    let mut arguments: Vec<OsString> = "-copyts -f mpegts -i pipe:0 -filter_complex"
+    let mut arguments: Vec<OsString> = "-copyts -flags +output_corrupt -f mpegts -i pipe:0 -filter_complex"
         .split_whitespace()
         .map(Into::into)
         .collect();

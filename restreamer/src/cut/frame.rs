@@ -15,6 +15,7 @@ use crate::ffmpeg::{Input, Job};
 use crate::footage::{Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
+use crate::mpegts::tables::{Codec, Program};
 use crate::mpegts::time::TICKS_A_SECOND;
 use crate::mpegts::video::Access;
 
@@ -61,7 +62,12 @@ pub(crate) async fn frame(
         .filter(|picture| !picture.is_disposable || picture.unit == wanted.unit);
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
     let shift = FIRST - units.iter().map(|unit| unit.dts).min().unwrap_or(0);
-    let mut muxer = Muxer::new(footage.media.program.clone(), 0);
+    // Nothing but pictures, so that the decoder waits for nothing else.
+    let program = match footage.main.codec {
+        Codec::H264 | Codec::H265 => Program::of(footage.main),
+        _ => footage.media.program.clone(),
+    };
+    let mut muxer = Muxer::new(program, 0);
     for unit in &mut units {
         unit.pts += shift;
         unit.dts += shift;
@@ -70,8 +76,10 @@ pub(crate) async fn frame(
     let time = wanted.pts + shift;
     let threads = job.threads();
     let arguments = format!(
-        "-copyts -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 -vf trim=start_pts={time}:end_pts={} \
-         -fps_mode passthrough -frames:v 1 -c:v png -compression_level 1 -pred up -f image2pipe pipe:1",
+        // What follows an open key picture is as good as any, which the decoder doubts.
+        "-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
+         -vf trim=start_pts={time}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
+         -f image2pipe pipe:1",
         time + 1
     );
     let arguments = arguments.split_whitespace().map(OsString::from).collect();
@@ -84,7 +92,41 @@ pub(crate) async fn frame(
             &source.path.display(),
         ));
     }
-    Ok(picture)
+    let png = tokio::task::spawn_blocking(move || png_of(&picture)).await;
+    match png {
+        Ok(Ok(png)) => Ok(png.into()),
+        Ok(Err(error)) => Err(ApiError::internal("write the picture", &error)),
+        Err(error) => Err(ApiError::internal("write the picture", &error)),
+    }
+}
+
+/// A picture in the way of Netpbm (`P6 WIDTH HEIGHT 255`) as PNG, little compressed: ffmpeg's own
+/// encoder takes longer.
+fn png_of(picture: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
+    let wrong = || std::io::Error::other("ffmpeg gave no picture");
+    let mut rest = picture;
+    let mut words = std::iter::from_fn(|| {
+        let end = rest.iter().position(u8::is_ascii_whitespace)?;
+        let word = std::str::from_utf8(&rest[..end]).ok()?;
+        rest = &rest[end + 1..];
+        Some(word)
+    });
+    let head = (words.next(), words.next(), words.next(), words.next());
+    let (Some("P6"), Some(width), Some(height), Some("255")) = head else {
+        return Err(wrong().into());
+    };
+    let (Ok(width), Ok(height)) = (width.parse(), height.parse()) else {
+        return Err(wrong().into());
+    };
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(rest)?;
+    writer.finish()?;
+    Ok(png)
 }
 
 /// Which picture is shown: the last to appear at or before the instant. Where none is so early,
@@ -137,6 +179,27 @@ mod tests {
             is_disposable: false,
         });
         all.collect()
+    }
+
+    #[test]
+    fn pictures_become_png() {
+        let picture = [b"P6\n2 1\n255\n".as_slice(), &[1, 2, 3, 4, 5, 6]].concat();
+        let png = png_of(&picture).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(png))
+            .read_info()
+            .unwrap();
+        let mut pixels = [0; 6];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((info.width, info.height), (2, 1));
+        assert_eq!(pixels, [1, 2, 3, 4, 5, 6]);
+        for wrong in [
+            b"".as_slice(),
+            b"P6 2",
+            b"P5\n2 1\n255\n123456",
+            b"P6\n2 1\n255\n1",
+        ] {
+            assert!(png_of(wrong).is_err());
+        }
     }
 
     #[test]
