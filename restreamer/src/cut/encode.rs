@@ -133,11 +133,12 @@ pub(crate) async fn encode(
 
 fn start(job: &Job, target: Target, layout: Layout) -> Running {
     let threads = job.threads();
-    let mut arguments: Vec<OsString> =
-        format!("-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -filter_complex")
-            .split_whitespace()
-            .map(Into::into)
-            .collect();
+    let mut arguments: Vec<OsString> = format!(
+        "-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -filter_complex"
+    )
+    .split_whitespace()
+    .map(Into::into)
+    .collect();
     let graph = graph::graph(&layout.scenes, layout.has_video, layout.has_audio);
     arguments.push(graph.into());
     let mut rest = String::new();
@@ -170,7 +171,7 @@ pub(crate) async fn sound(
     if !layout.has_audio {
         return Ok(None);
     }
-    let mut arguments: Vec<OsString> = "-copyts -flags +output_corrupt -f mpegts -i pipe:0 -filter_complex"
+    let mut arguments: Vec<OsString> = "-copyts -f mpegts -i pipe:0 -filter_complex"
         .split_whitespace()
         .map(Into::into)
         .collect();
