@@ -104,10 +104,7 @@ impl Shower<'_> {
                 self.indent(indent + 2);
                 // Each element is a line: they can be counted, and searched with grep.
                 self.value(element, indent + 2);
-                self.text.push('\n');
-                if self.is_full() {
-                    self.text.push_str(CUT);
-                    self.text.push('\n');
+                if self.is_last_line() {
                     break;
                 }
             }
@@ -119,16 +116,24 @@ impl Shower<'_> {
                 self.indent(indent + 2);
                 self.key(key);
                 self.lines(value, indent + 2);
-                self.text.push('\n');
-                if self.is_full() {
-                    self.text.push_str(CUT);
-                    self.text.push('\n');
+                if self.is_last_line() {
                     break;
                 }
             }
             self.indent(indent);
             self.text.push('}');
         }
+    }
+
+    /// Ends a line of many. True iff no more fit; that is said, too.
+    fn is_last_line(&mut self) -> bool {
+        self.text.push('\n');
+        let is_last = self.is_full();
+        if is_last {
+            self.text.push_str(CUT);
+            self.text.push('\n');
+        }
+        is_last
     }
 
     fn value(&mut self, value: &Dynamic, depth: usize) {

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::encode::EncodeError;
+use super::load;
 use super::stretch::Stretch;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Job};
@@ -236,8 +237,6 @@ async fn give(sender: &Sender, piece: Piece) {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ExactError> + Send + 'static,
 ) -> Result<T, ExactError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(ExactError::Ffmpeg(FfmpegError::Run(error.into()))),
-    }
+    let done = load::blocking(work).await;
+    done.map_err(FfmpegError::Run)?
 }

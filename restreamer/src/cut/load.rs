@@ -7,14 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::segment::SegmentType;
 
 use super::stretch::Source;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::TsError;
-use crate::mpegts::demux::Damage;
 use crate::routes::segments::content_type;
 
 /// More than that is no segment of some seconds, in bytes.
@@ -106,15 +104,9 @@ pub(crate) async fn load(job: &Job, source: &Source) -> Result<Loaded, LoadError
             })?
             .into();
     }
-    let (start, damage) = (
-        source.segment.start(),
-        match source.segment.kind() {
-            SegmentType::Full => Damage::Fails,
-            _ => Damage::IsSkipped,
-        },
-    );
+    let source = source.clone();
     let apart = blocking(move || {
-        let footage = Footage::read(&bytes, start, damage);
+        let footage = source.take_apart(&bytes);
         footage.map(|footage| Loaded { bytes, footage })
     });
     let apart = apart.await.map_err(|error| LoadError::Read {

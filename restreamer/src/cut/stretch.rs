@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use common::segment::Segment;
+use common::segment::{Segment, SegmentType};
+
+use crate::footage::Footage;
+use crate::mpegts::TsError;
+use crate::mpegts::demux::Damage;
 
 /// A segment's file.
 #[derive(Debug, Clone)]
@@ -12,6 +16,20 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// What its name says.
     pub(crate) segment: Segment,
+}
+
+impl Source {
+    /// Takes its content apart. What its name says to be cut short may end anywhere.
+    ///
+    /// # Errors
+    /// As [`Footage::read`].
+    pub(crate) fn take_apart(&self, content: &[u8]) -> Result<Footage, TsError> {
+        let damage = match self.segment.kind() {
+            SegmentType::Full => Damage::Fails,
+            _ => Damage::IsSkipped,
+        };
+        Footage::read(content, self.segment.start(), damage)
+    }
 }
 
 /// A stretch of time that segments cover without a hole.

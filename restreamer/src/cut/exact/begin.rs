@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use common::segment::SegmentType;
-
 use crate::footage::Footage;
 use crate::mpegts::Problem;
-use crate::mpegts::demux::Damage;
 use crate::mpegts::tables::Codec;
 use crate::mpegts::video::Access;
+use crate::routes::segments::content_type;
 
 use super::super::stretch::{Source, Stretch};
 use super::ExactError;
@@ -204,15 +202,10 @@ fn load(source: &Source, bytes: &mut u64) -> Result<Footage, ExactError> {
         ));
     }
     let content = std::fs::read(&source.path).map_err(read)?;
-    if let Some(b"ftyp" | b"styp" | b"moov" | b"moof") = content.get(4..8) {
+    if content.first_chunk().is_some_and(content_type::is_mp4) {
         return Err(unsupported(source, "it is not MPEG-TS"));
     }
-    // What is known to be cut short ends where it ends.
-    let damage = match source.segment.kind() {
-        SegmentType::Full => Damage::Fails,
-        _ => Damage::IsSkipped,
-    };
-    let footage = Footage::read(&content, source.segment.start(), damage);
+    let footage = source.take_apart(&content);
     footage.map_err(|error| match error.problem {
         Problem::NoTime(_) => unsupported(source, "a picture has no time of its own"),
         _ => ExactError::Damaged {
