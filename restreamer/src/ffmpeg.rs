@@ -40,9 +40,6 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::error::FfmpegError;
 pub(crate) use self::transitions::{Transition, Transitions};
 
-/// So many chunks of output wait for whoever takes them; then ffmpeg waits.
-const CHUNKS: usize = 8;
-
 /// More threads than that make none of our work faster.
 const MAX_THREADS: usize = 4;
 
@@ -152,6 +149,21 @@ impl Ffmpeg {
         }
     }
 
+    /// What ffmpeg says of itself. It takes no request's room: nobody is refused because we ask.
+    fn ask(
+        self: &Arc<Self>,
+        limit: Duration,
+        purpose: &'static str,
+        arguments: Vec<OsString>,
+    ) -> Running {
+        let permits = Arc::clone(&self.helpers);
+        let (run, chunks) =
+            process::Run::new(self, permits, Some(limit), purpose, arguments, Input::None);
+        let stop = CancellationToken::new();
+        drop(self.tasks.spawn(run.go(stop.clone(), None)));
+        Running::new(chunks, stop)
+    }
+
     /// Waits until no process is left. Those whose output nobody takes any more are killed.
     pub(crate) async fn ended(&self) {
         self.tasks.close();
@@ -231,26 +243,15 @@ impl Job {
         arguments: Vec<OsString>,
         input: Input,
     ) -> Running {
-        let (sender, chunks) = mpsc::channel(CHUNKS);
+        let (run, chunks) =
+            process::Run::new(&self.ffmpeg, permits, limit, purpose, arguments, input);
         let stop = CancellationToken::new();
-        let run = process::Run {
-            ffmpeg: Arc::clone(&self.ffmpeg),
-            permits,
-            limit,
-            purpose,
-            arguments,
-            input,
-            chunks: sender,
-        };
         match self.admit() {
             // It keeps its room until the process is gone.
             Ok(room) => drop(self.ffmpeg.tasks.spawn(run.go(stop.clone(), room))),
             Err(error) => run.refuse(error),
         }
-        Running {
-            chunks,
-            _stop: stop.drop_guard(),
-        }
+        Running::new(chunks, stop)
     }
 }
 
@@ -263,6 +264,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    fn new(chunks: mpsc::Receiver<Result<Bytes, FfmpegError>>, stop: CancellationToken) -> Running {
+        Running {
+            chunks,
+            _stop: stop.drop_guard(),
+        }
+    }
+
     /// All that it writes.
     ///
     /// # Errors

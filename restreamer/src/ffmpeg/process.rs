@@ -28,19 +28,44 @@ const KEPT_OF_ERRORS: usize = 2048;
 const NICENESS: i32 = 5;
 const LONG: [&str; 2] = ["encode", "waveform"];
 
+/// So many chunks of output wait for whoever takes them; then ffmpeg waits.
+const CHUNKS: usize = 8;
+
 /// A run that has yet to begin.
 pub(super) struct Run {
-    pub(super) ffmpeg: Arc<Ffmpeg>,
+    ffmpeg: Arc<Ffmpeg>,
     /// One of these is held while it runs.
-    pub(super) permits: Arc<Semaphore>,
-    pub(super) limit: Option<Duration>,
-    pub(super) purpose: &'static str,
-    pub(super) arguments: Vec<OsString>,
-    pub(super) input: Input,
-    pub(super) chunks: mpsc::Sender<Result<Bytes, FfmpegError>>,
+    permits: Arc<Semaphore>,
+    limit: Option<Duration>,
+    purpose: &'static str,
+    arguments: Vec<OsString>,
+    input: Input,
+    chunks: mpsc::Sender<Result<Bytes, FfmpegError>>,
 }
 
 impl Run {
+    /// One, and where its output will come.
+    pub(super) fn new(
+        ffmpeg: &Arc<Ffmpeg>,
+        permits: Arc<Semaphore>,
+        limit: Option<Duration>,
+        purpose: &'static str,
+        arguments: Vec<OsString>,
+        input: Input,
+    ) -> (Run, mpsc::Receiver<Result<Bytes, FfmpegError>>) {
+        let (chunks, receiver) = mpsc::channel(CHUNKS);
+        let run = Run {
+            ffmpeg: Arc::clone(ffmpeg),
+            permits,
+            limit,
+            purpose,
+            arguments,
+            input,
+            chunks,
+        };
+        (run, receiver)
+    }
+
     /// It does not begin.
     pub(super) fn refuse(self, error: FfmpegError) {
         // The channel is new: there is room.

@@ -186,3 +186,17 @@ async fn jobs_are_refused_when_too_many_wait_and_those_admitted_get_all_they_nee
     let again = ffmpeg.job().run("test", vec![], text("again"));
     assert_eq!(again.whole(10).await.unwrap(), "again");
 }
+
+#[tokio::test]
+async fn to_ask_what_ffmpeg_knows_takes_no_request_s_room() {
+    let directory = TempDir::new().unwrap();
+    let script = r#"case $1 in -h) touch "$0.asked"; exec sleep 60;; esac; echo made"#;
+    let ffmpeg = pool(&directory, script, 1, 0);
+    let asking = tokio::spawn(Arc::clone(&ffmpeg).check());
+    let asked = directory.path().join("ffmpeg.asked");
+    until("it was not asked", || asked.exists()).await;
+    let made = ffmpeg.job().run("test", vec!["x".into()], Input::None);
+    assert_eq!(made.whole(100).await.unwrap(), "made\n");
+    asking.abort();
+    ffmpeg.ended().await;
+}

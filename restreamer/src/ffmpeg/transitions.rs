@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ffmpeg, FfmpegError, Input};
+use super::{Ffmpeg, FfmpegError};
 
 /// ffmpeg describes a filter in no time, also where the machine is busy.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -88,9 +88,7 @@ impl Ffmpeg {
     pub(crate) async fn transitions(self: &Arc<Self>) -> Result<&Transitions, FfmpegError> {
         let ask = async || {
             let arguments = ["-h", "filter=xfade"].map(Into::into).to_vec();
-            let run = self
-                .job()
-                .run_for(Some(LIMIT), "transitions", arguments, Input::None);
+            let run = self.ask(LIMIT, "transitions", arguments);
             let help = run.whole(MAX_BYTES).await?;
             Ok(Transitions::parse(&String::from_utf8_lossy(&help)))
         };
