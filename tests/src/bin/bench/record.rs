@@ -34,8 +34,10 @@ const CONTENT_SECONDS: u32 = 80;
 /// Where `make bench` puts streamlink.
 const STREAMLINK: &str = "target/bench/streamlink/bin/streamlink";
 
-/// Runs this part.
+/// Runs this part; `ONLY=20` runs it with so many channels alone.
 pub(crate) async fn run() {
+    let only: Option<usize> = std::env::var("ONLY").ok().and_then(|n| n.parse().ok());
+    let sizes = only.map_or(SIZES.to_vec(), |channels| vec![channels]);
     let content = content().await;
     let bytes: usize = content.iter().map(Bytes::len).sum();
     let megabits = bytes as f64 * 8e-6 / f64::from(CONTENT_SECONDS);
@@ -44,7 +46,7 @@ pub(crate) async fn run() {
         WINDOW.as_secs()
     ));
     say("  channels  recorder      CPU, of one core   a channel   memory (PSS)   a channel");
-    for channels in SIZES {
+    for channels in sizes {
         ours(channels, &content).await;
         others("ffmpeg", channels, &content, |url, file| {
             let mut command = Command::new("ffmpeg");
@@ -161,46 +163,60 @@ impl Streams {
     }
 }
 
-/// CPU seconds and bytes of memory of processes.
-fn usage(ids: &[u32]) -> (f64, u64) {
-    let mut cpu = 0.0;
-    let mut memory = 0;
-    for id in ids {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        // Fields 14 and 15 of proc(5), in ticks of 10 ms; the name and what precedes it are cut off.
-        let ticks: f64 = fields
-            .iter()
-            .skip(11)
-            .take(2)
-            .filter_map(|f| f.parse::<f64>().ok())
-            .sum();
-        cpu += ticks / 100.0;
-        let maps = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
-        let pss = maps.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kib: u64 = pss
-            .and_then(|p| p.trim().strip_suffix(" kB")?.trim().parse().ok())
-            .unwrap_or(0);
-        memory += kib * 1024;
+/// The time on a processor of processes, thread by thread: `/proc/PID/stat` counts in hundredths of
+/// a second, which one channel hardly takes in half a minute.
+#[derive(Debug, Default)]
+struct Meter {
+    /// Nanoseconds by process and thread, those that have ended among them.
+    threads: HashMap<(u32, String), u64>,
+}
+
+impl Meter {
+    fn look(&mut self, ids: &[u32]) {
+        for id in ids {
+            let threads = std::fs::read_dir(format!("/proc/{id}/task"));
+            for thread in threads.into_iter().flatten().flatten() {
+                // The first of its three numbers (sched-stats in the kernel's documentation).
+                let times = std::fs::read_to_string(thread.path().join("schedstat"));
+                let times = times.unwrap_or_default();
+                if let Some(Ok(time)) = times.split(' ').next().map(str::parse) {
+                    let name = thread.file_name().to_string_lossy().into_owned();
+                    self.threads.insert((*id, name), time);
+                }
+            }
+        }
     }
-    (cpu, memory)
+
+    fn seconds(&self) -> f64 {
+        self.threads.values().sum::<u64>() as f64 / 1e9
+    }
+}
+
+/// Bytes of memory of processes.
+fn memory(ids: &[u32]) -> u64 {
+    let kib = ids.iter().filter_map(|id| {
+        let maps = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
+        let pss = maps.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        pss.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    });
+    kib.sum::<u64>() * 1024
 }
 
 /// Measures processes that have just been started.
 async fn measure(name: &str, channels: usize, ids: &[u32]) {
     sleep(WARM_UP).await;
-    let (before, _) = usage(ids);
-    sleep(WINDOW).await;
-    let (after, memory) = usage(ids);
-    let cpu = (after - before) / WINDOW.as_secs_f64() * 100.0;
-    let mib = memory as f64 / f64::from(1 << 20);
+    let mut meter = Meter::default();
+    meter.look(ids);
+    let (before, begun) = (meter.seconds(), Instant::now());
+    // A thread's last moments before it ends are lost: few, if it is looked at often.
+    while begun.elapsed() < WINDOW {
+        sleep(WINDOW / 60).await;
+        meter.look(ids);
+    }
+    let cpu = (meter.seconds() - before) / begun.elapsed().as_secs_f64() * 100.0;
+    let mib = memory(ids) as f64 / f64::from(1 << 20);
     say(&format!(
-        "  {channels:>8}  {name:<12} {cpu:>14.1} %   {:>7.2} %   {mib:>8.1} MiB   {:>6.2} MiB",
+        "  {channels:>8}  {name:<12} {cpu:>14.2} %   {:>7.3} %   {mib:>8.1} MiB   {:>6.2} MiB",
         cpu / channels as f64,
         mib / channels as f64
     ));
