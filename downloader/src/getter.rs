@@ -23,7 +23,7 @@ use self::attempt::AttemptError;
 use crate::metrics::{METRICS, labels};
 use crate::playlist::Encryption;
 use crate::recorded::{Recorded, Since};
-use crate::shared::{SharedError, SharedParts};
+use crate::shared::SharedParts;
 use crate::timeline::Wanted;
 use crate::timing::Timing;
 use crate::watch::Fetching;
@@ -242,10 +242,11 @@ impl Getter {
             Ok(committed) => Outcome::Recorded(committed.segment.kind()),
             Err(AttemptError::Gone(status)) => Outcome::Lost(Loss::Gone(status)),
             Err(AttemptError::Missing(status)) => Outcome::Missing(status),
-            Err(
-                AttemptError::Http(error @ HttpError::TooLarge { .. })
-                | AttemptError::Shared(SharedError::Http(error @ HttpError::TooLarge { .. })),
-            ) => Outcome::Lost(Loss::TooLarge(error.to_string())),
+            // Of the segment itself: a key or an init section that is too large is no more than
+            // a bad answer, and the next one may be right.
+            Err(AttemptError::Http(error @ HttpError::TooLarge { .. })) => {
+                Outcome::Lost(Loss::TooLarge(error.to_string()))
+            }
             Err(AttemptError::Stopped) => Outcome::Stopped,
             Err(AttemptError::Store(error)) => {
                 self.complain(&error);

@@ -35,10 +35,14 @@ pub(crate) enum SharedError {
         /// What is wrong.
         source: DecryptError,
     },
+    /// An answer with nothing in it.
+    #[error("{0} is empty")]
+    Empty(Box<str>),
 }
 
 /// Keeps the newest few of what was fetched. Whoever asks first for something fetches it, the
-/// others wait; if it fails, the next one tries.
+/// others wait; if it fails, the next one tries. Whatever is in here is used for as long as the
+/// stream goes on without a break: `fetch` has to refuse what cannot be right.
 #[derive(Debug)]
 struct Cache<K> {
     /// Oldest first.
@@ -103,6 +107,9 @@ impl SharedParts {
             let (url, range) = (&section.url, section.range);
             let content =
                 whole(client, "init section", url, range, MAX_INIT_SECTION, hedge).await?;
+            if content.is_empty() {
+                return Err(SharedError::Empty(http::shown(url)));
+            }
             let Some(encryption) = &section.encryption else {
                 return Ok(content);
             };
@@ -114,7 +121,12 @@ impl SharedParts {
             let iv = encryption.iv.ok_or_else(|| broken(DecryptError::NoIv))?;
             let mut decryptor = self.decryptor(client, encryption, iv, hedge).await?;
             let mut plain = BytesMut::from(decryptor.update(content).as_ref());
-            plain.extend_from_slice(&decryptor.finish().map_err(broken)?);
+            let rest = decryptor.finish().map_err(|source| {
+                // The key may have changed under its URL.
+                self.forget_keys();
+                broken(source)
+            })?;
+            plain.extend_from_slice(&rest);
             Ok(plain.freeze())
         };
         self.inits.get(section, fetch).await
@@ -142,13 +154,20 @@ impl SharedParts {
         };
         let url = encryption.key.as_ref();
         let url = url.ok_or_else(|| no_key(DecryptError::NoKey))?;
-        let fetch = async || whole(client, "key", url, None, KEY_BYTES as u64, hedge).await;
+        let fetch = async || {
+            let key = whole(client, "key", url, None, KEY_BYTES as u64, hedge).await?;
+            match key.len() {
+                KEY_BYTES => Ok(key),
+                size => Err(no_key(DecryptError::KeySize(size))),
+            }
+        };
         let key = self.keys.get(url, fetch).await?;
         Decryptor::new(&key, iv).map_err(no_key)
     }
 }
 
-/// All of a small resource.
+/// All of a small resource. More than `limit` bytes are an error like any other: a server may
+/// well answer with a page that says what is wrong with it.
 async fn whole(
     client: &HttpClient,
     kind: &'static str,
@@ -160,12 +179,18 @@ async fn whole(
     let purpose = kind.replace(' ', "_");
     let attempt = async |n: usize, progress: Progress| {
         let mut part = Part::open(client, &purpose, url, range, n > 0).await?;
+        let too_large = || {
+            let url = http::shown(url);
+            HttpError::TooLarge { url, kind, limit }
+        };
+        if part.announced().is_some_and(|bytes| bytes > limit) {
+            return Err(too_large());
+        }
         let mut content = BytesMut::new();
         while let Some(chunk) = part.next().await? {
             progress.note();
             if (content.len() + chunk.len()) as u64 > limit {
-                let url = http::shown(url);
-                return Err(HttpError::TooLarge { url, kind, limit });
+                return Err(too_large());
             }
             content.extend_from_slice(&chunk);
         }

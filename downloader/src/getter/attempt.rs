@@ -238,6 +238,6 @@ fn missing(error: SharedError) -> AttemptError {
             Some(status) => AttemptError::Missing(status),
             None => error.into(),
         },
-        SharedError::Decrypt { .. } => error.into(),
+        SharedError::Decrypt { .. } | SharedError::Empty(_) => error.into(),
     }
 }

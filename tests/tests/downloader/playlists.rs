@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tests::content::ts_bytes;
 use tests::origin::{
     Fault, Hold, LiveOptions, LiveStream, Log, MasterPlaylist, Matching, NewSegment, Published,
-    Rule, Variant,
+    Resource, Rule, Variant,
 };
 
 use super::{FAST, SOON, Scene};
@@ -228,39 +228,49 @@ async fn what_is_too_large_is_refused_with_a_clear_error() {
     scene.origin.remove_rule(endless);
     drop(downloader);
 
-    // An init section, and a key: what needs them is lost, and nothing else.
     let mut scene = Scene::new(LiveOptions::default()).await;
-    scene.stream.set_init(ts_bytes(1, 1000));
-    scene
-        .origin
-        .always("/live/init0.mp4", Fault::endless(64 << 20));
-    scene.push(1);
     let downloader = scene.record().await;
-    let line = downloader
-        .wait_for_log("allowed for a init section", SOON)
-        .await;
-    assert!(line.contains("lost a segment"), "{line}");
-    scene.stream.set_init(ts_bytes(2, 1000));
-    scene
-        .origin
-        .put("/live/key", vec![0; 17], "application/octet-stream");
-    let tag = "#EXT-X-KEY:METHOD=AES-128,URI=\"key\"";
-    scene
-        .stream
-        .push_segment(NewSegment::new("2.000", ts_bytes(3, 1600)).tag(tag));
-    let line = downloader.wait_for_log("allowed for a key", SOON).await;
-    assert!(line.contains("lost a segment"), "{line}");
-    let mut plain = |seed| {
-        let new = NewSegment::new("2.000", ts_bytes(seed, 1600)).tag("#EXT-X-KEY:METHOD=NONE");
-        scene.stream.push_segment(new)
-    };
     // A segment of 600 MB, which nobody waits for.
-    let (good, large) = (plain(4), plain(5));
+    let good = scene.push(1);
+    let large = scene.stream.push(1600);
     let announced = Fault::declare_length(600 << 20);
     scene.origin.always(large.path.as_str(), announced);
     let line = downloader.wait_for_log("allowed for a segment", SOON).await;
     assert!(line.contains("lost a segment"), "{line}");
-    scene.expect(&[good]).await;
+    scene.expect(&good).await;
+}
+
+/// A key server or a content network answers with something else, and says 200: the next answer
+/// is right, and no segment is lost.
+#[tokio::test]
+async fn a_key_or_an_init_section_of_a_wrong_size_is_asked_for_again() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let key = *b"0123456789abcdef";
+    scene
+        .origin
+        .put("/live/key", key.to_vec(), "binary/octet-stream");
+    scene.stream.set_init(ts_bytes(1, 1000));
+    let page = |content: Vec<u8>| Fault::answer(Resource::new("text/html", content));
+    for size in [5, 0, 17, 5000] {
+        scene.origin.next(1, "/live/key", page(vec![b'<'; size]));
+    }
+    scene.origin.next(1, "/live/init0.mp4", page(Vec::new()));
+    let endless = Fault::endless(64 << 20);
+    scene.origin.next(1, "/live/init0.mp4", endless);
+    let none = "#EXT-X-KEY:METHOD=NONE";
+    let mut all = Vec::new();
+    for seed in 0..3 {
+        let plain = NewSegment::new("2.000", ts_bytes(seed, 1600)).tag(none);
+        all.push(scene.stream.push_segment(plain));
+    }
+    let tag = "#EXT-X-KEY:METHOD=AES-128,URI=\"key\"";
+    for _ in 0..3 {
+        all.push(push_encrypted(&mut scene, tag, key, None));
+    }
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    assert_eq!(scene.origin.count("/live/key"), 5);
+    assert_eq!(downloader.count_log("lost a segment"), 0);
 }
 
 /// An origin that lists 8 s only and stalls one request in twenty for 7 s, resets, cuts short or
