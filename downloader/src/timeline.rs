@@ -9,6 +9,7 @@
 mod dates;
 mod doubts;
 mod known;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::segment::SegmentDuration;
 use url::Url;
 
-use self::dates::{Dated, ROUNDED, after, earlier, earlier_by, implied, seconds, skew};
+use self::dates::{Dated, ROUNDED, after, earlier, earlier_by, implied, skew};
 use self::doubts::Doubts;
 use self::known::KnownSegments;
 use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
@@ -29,10 +30,6 @@ const SAME: TimeDelta = TimeDelta::milliseconds(500);
 /// … and by this part of what the list shows: where only its first segment has a date, those of
 /// the others are sums of durations, which some origins round to whole seconds.
 const SAME_PART: f64 = 0.05;
-
-/// An old list from a content network is behind by a few segments; a list without dates that
-/// begins this much earlier than the one before it is a restarted encoder's.
-const FURTHEST_BACK: u64 = 10;
 
 /// A segment to be recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,8 +79,10 @@ pub struct News {
     pub skew: Option<Skew>,
     /// No date was ever seen: this machine's clock stands in, and other nodes will not agree.
     pub by_our_clock: bool,
-    /// True iff the list holds a segment, new or not, that is no advertisement.
+    /// True iff the list holds a segment, new or not, that is no advertisement and no gap.
     pub has_show: bool,
+    /// When the last segment of the list ends, new or not.
+    pub end: Option<DateTime<Utc>>,
     /// The list is behind, with names and dates that were there before: an old one, or one of an
     /// encoder that has begun again with both. What this segment holds now tells which; if it is
     /// something else, [`Timeline::begin_again`] is to be told.
@@ -122,8 +121,10 @@ pub struct Timeline {
     lists: u64,
     /// True iff any list had a date.
     dated: bool,
-    /// True iff the latest list held a segment that is no advertisement.
+    /// [`News::has_show`] of the latest list.
     had_show: bool,
+    /// [`News::end`] of the latest list.
+    latest_end: Option<DateTime<Utc>>,
     /// Dates before this one come a second time.
     again_until: Option<DateTime<Utc>>,
     doubts: Doubts,
@@ -154,6 +155,7 @@ impl Timeline {
         News {
             by_our_clock: !self.dated,
             has_show: self.had_show,
+            end: self.latest_end,
             doubted: self.doubts.next(),
             ..News::default()
         }
@@ -173,6 +175,7 @@ impl Timeline {
         self.lists += 1;
         let mut news = News::default();
         self.had_show = false;
+        self.latest_end = None;
         self.doubts.list = None;
         let Some((first, last)) = list.segments.first().zip(list.segments.last()) else {
             return news;
@@ -198,7 +201,7 @@ impl Timeline {
             Some(newest) if none_known && last.sequence < newest.sequence => {
                 news.restarted = true;
             }
-            Some(newest) if first.sequence > newest.sequence + 1 => {
+            Some(newest) if first.sequence > newest.sequence.saturating_add(1) => {
                 let missed = first.sequence - newest.sequence - 1;
                 match self.plausible(missed, newest, &dated) {
                     Some(missed) => news.missed = missed,
@@ -208,6 +211,7 @@ impl Timeline {
             _ => {}
         }
         let starts = self.starts(&dated, &news);
+        news.end = starts.last().map(|start| after(*start, last.duration));
         news.by_our_clock = !self.dated;
         // A jump in the first list says nothing about this connection: it may be long past, and
         // every successor would meet it again.
@@ -223,6 +227,7 @@ impl Timeline {
         self.latest = Some(now);
         self.known.forget_old(self.lists);
         self.had_show = news.has_show;
+        self.latest_end = news.end;
         self.unsettled = false;
         news
     }
@@ -236,7 +241,7 @@ impl Timeline {
             let jumps_back = latest.is_some_and(|latest| start < earlier_by(latest, ROUNDED));
             latest = latest.max(Some(after(start, listed.duration)));
             let again = jumps_back || self.again_until.is_some_and(|until| start < until);
-            news.has_show |= !listed.advertisement;
+            news.has_show |= !listed.advertisement && !listed.gap;
             // A gap may be filled later: it stays unknown until then, but is told once.
             let told = self.remember(listed, start);
             match (dated.known[n].is_none(), listed.gap, listed.advertisement) {
@@ -272,15 +277,6 @@ impl Timeline {
         Some(wanted(listed, (*start)?, true))
     }
 
-    /// True iff a list without dates begins so much earlier than the one before that it can only
-    /// be a restarted encoder's, whatever names it uses.
-    fn began_again(&self, list: &MediaPlaylist) -> bool {
-        let back = list.segments.first().map_or(0, |first| {
-            self.first_sequence.saturating_sub(first.sequence)
-        });
-        back > FURTHEST_BACK.max(2 * list.segments.len() as u64)
-    }
-
     /// The start of each segment that was listed before and is not another one of that name.
     fn known_starts(
         &self,
@@ -305,31 +301,6 @@ impl Timeline {
                 })
         };
         list.segments.iter().enumerate().map(known_start).collect()
-    }
-
-    /// How many segments were missed, when the sequence numbers say so many: none (`None`) if
-    /// they cannot have been, because the time for them was not there. Then the numbers have
-    /// changed, not the stream.
-    fn plausible(&self, missed: u64, newest: Newest, dated: &Dated<'_>) -> Option<u64> {
-        let mean = dated.mean();
-        if mean <= 0.0 {
-            return Some(missed);
-        }
-        let claimed = missed as f64 * mean;
-        match &dated.implied {
-            Some(implied) => {
-                let gap = seconds(implied[0] - newest.end);
-                // Durations are rounded, and a segment may have been left out on purpose.
-                (gap >= claimed / 2.0).then_some(missed)
-            }
-            None => {
-                let elapsed = self
-                    .latest
-                    .map_or(0.0, |latest| seconds(dated.now - latest));
-                let possible = elapsed + 2.0 * dated.list.total().as_secs_f64();
-                (claimed <= possible).then_some(missed)
-            }
-        }
     }
 
     /// Notes that a segment was listed; whether the same was noted before.
@@ -364,27 +335,6 @@ impl Timeline {
             starts.push(start);
         }
         starts
-    }
-
-    /// The start of a list that has no date and no segment that was seen before.
-    fn first_without_date(&self, dated: &Dated<'_>, news: &News) -> DateTime<Utc> {
-        let durations = dated.list.segments.iter().map(|s| s.duration);
-        let by_clock = durations.fold(dated.now, earlier);
-        let Some(newest) = self.newest else {
-            return by_clock;
-        };
-        let skipped = if news.restarted {
-            // The stream was away for what has passed since, less what is listed now.
-            let elapsed = self
-                .latest
-                .map_or(0.0, |latest| seconds(dated.now - latest));
-            (elapsed - dated.list.total().as_secs_f64()).max(0.0)
-        } else {
-            // What was missed took as long as what is listed now, on average.
-            dated.mean() * news.missed as f64
-        };
-        let skipped = SegmentDuration::from_secs(skipped);
-        skipped.map_or(newest.end, |skipped| after(newest.end, skipped))
     }
 }
 

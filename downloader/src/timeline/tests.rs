@@ -1,5 +1,6 @@
 //! Lists as they follow one another, and what each must bring.
 
+use super::dates::seconds;
 use super::known::FORGOTTEN_AFTER;
 use super::*;
 use crate::playlist::{Playlist, read};
@@ -194,6 +195,60 @@ fn a_successor_goes_on_where_the_worker_before_it_was() {
     let mut timeline = timeline.for_successor();
     let news = timeline.update(&list(100, "p@2 q@7"), at(9.0));
     assert_eq!(news.skew, None);
+}
+
+#[test]
+fn without_dates_other_names_go_on_where_the_numbers_do() {
+    // The numbers of the list before, those of the list under other names, when it comes, and
+    // what it brings.
+    let table = [
+        // It overlaps, wholly or in part, or follows without a break.
+        (5, "A B C", 11.0, "A@4 B@6 C@8"),
+        (6, "B C D", 11.0, "B@6 C@8 D@10"),
+        (4, "Z A B C D", 11.0, "Z@2 A@4 B@6 C@8 D@10"),
+        (8, "D E", 11.0, "D@10 E@12"),
+        // In that time a restarted encoder may have made them.
+        (5, "A B C", 60.0, "A@10 B@12 C@14"),
+    ];
+    for (sequence, names, now, expected) in table {
+        for successor in [true, false] {
+            let mut timeline = Timeline::default();
+            timeline.update(&list(5, "a b c"), at(10.0));
+            if successor {
+                timeline = timeline.for_successor();
+            }
+            let news = timeline.update(&list(sequence, names), at(now));
+            assert_eq!(shown(&news), expected, "{sequence} at {now}");
+            assert!(!news.restarted && news.missed == 0);
+        }
+    }
+    // The date of the stream's first segment alone, which is not listed any more; and signed URLs.
+    follow(&[
+        (9.0, 0, "a@0 b c", "a@0 b@2 c@4"),
+        (11.0, 1, "B C D", "B@2 C@4 D@6"),
+        (13.0, 2, "cc dd ee", "cc@4 dd@6 ee@8"),
+    ]);
+    // The last number that there can be.
+    follow(&[(9.0, u64::MAX, "a", "a@7"), (9.0, u64::MAX, "a", "")]);
+}
+
+#[test]
+fn a_list_of_gaps_holds_no_show_and_every_list_has_an_end_of_its_own() {
+    let mut timeline = Timeline::default();
+    let news = timeline.update(&list(0, "a-@0 b-@2"), at(5.0));
+    assert!(!news.has_show);
+    let news = timeline.update(&list(0, "a-@0 b-@2 c@4"), at(7.0));
+    assert_eq!((news.has_show, news.end), (true, Some(at(6.0))));
+    // A successor's list that is behind.
+    let mut timeline = timeline.for_successor();
+    let frozen = list(1, "b-@2 c@4");
+    timeline.update(&list(1, "b-@2 c@4 d@6"), at(9.0));
+    assert_eq!(timeline.update(&frozen, at(9.0)).end, Some(at(6.0)));
+    let news = timeline.update_unchanged(&frozen, at(9.0));
+    assert_eq!(
+        (news.end, timeline.newest().unwrap().end),
+        (Some(at(6.0)), at(8.0))
+    );
 }
 
 #[test]

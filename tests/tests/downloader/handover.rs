@@ -1,9 +1,12 @@
 //! One worker relieves another: URLs that expire, streams that end and begin again.
 
+use chrono::NaiveDateTime;
 use tests::content::ts_bytes;
 use tests::eventually;
 use tests::node::Service;
-use tests::origin::{Dates, Fault, LiveOptions, LiveStream, Log, MasterPlaylist, Published};
+use tests::origin::{
+    Dates, Fault, LiveOptions, LiveStream, Log, MasterPlaylist, NewSegment, Published,
+};
 
 use super::{FAST, SOON, Scene};
 
@@ -13,7 +16,7 @@ fn lead_to(scene: &Scene, stream: &LiveStream) {
     scene.origin.put_playlist("/master.m3u8", master.render());
 }
 
-async fn record_master(scene: &Scene) -> Service {
+pub(crate) async fn record_master(scene: &Scene) -> Service {
     let channel = format!("test:url:{}", scene.origin.url("/master.m3u8"));
     scene.node.start_downloader(&channel, FAST).await
 }
@@ -33,7 +36,7 @@ async fn an_expired_url_is_replaced() {
     };
     let mut fresh = LiveStream::new(&scene.origin, "fresh", options);
     for segment in &all {
-        let same = tests::origin::NewSegment::new(&segment.duration, segment.content.clone());
+        let same = NewSegment::new(&segment.duration, segment.content.clone());
         fresh.push_segment(same);
     }
     lead_to(&scene, &fresh);
@@ -98,18 +101,66 @@ async fn a_successor_that_fails_at_once_harms_nothing() {
     assert!(scene.origin.count(&gone.path()) >= 1);
 }
 
+/// Waits until there are so many segments.
+async fn wait_for_count(scene: &Scene, count: usize) {
+    tests::eventually(SOON, &format!("{count} segments"), async || {
+        let full = scene.full();
+        (full.len() == count)
+            .then_some(())
+            .ok_or(format!("{full:?}"))
+    })
+    .await;
+}
+
+/// URLs that have a session in them: the successor's list has other names and no dates by which
+/// to tell that it is the same show.
 #[tokio::test]
-async fn equal_variants_stand_in_for_one_another() {
-    let mut scene = Scene::new(LiveOptions::default()).await;
-    let dead = LiveStream::new(&scene.origin, "dead", LiveOptions::default());
-    scene.origin.always(dead.path(), Fault::status(500));
-    let master = MasterPlaylist::new()
-        .unnamed(&dead.path(), 1000)
-        .unnamed(&scene.stream.path(), 1000);
-    scene.origin.put_playlist("/master.m3u8", master.render());
-    let all = scene.push(3);
-    let _downloader = record_master(&scene).await;
-    scene.expect(&all).await;
+async fn an_expired_url_is_replaced_without_dates_too() {
+    for dates in [Dates::Never, Dates::FirstOnly] {
+        let options = LiveOptions {
+            dates,
+            window: 4,
+            ..LiveOptions::default()
+        };
+        let mut scene = Scene::new(options.clone()).await;
+        lead_to(&scene, &scene.stream);
+        let downloader = record_master(&scene).await;
+        let mut fresh = LiveStream::new(&scene.origin, "fresh", options);
+        let mut all = Vec::new();
+        for n in 0..6_usize {
+            all.push(scene.stream.push(3000 + n));
+            let content = all[n].content.clone();
+            fresh.push_segment(NewSegment::new("2.000", content));
+            wait_for_count(&scene, n + 1).await;
+        }
+        lead_to(&scene, &fresh);
+        scene.origin.always(scene.stream.path(), Fault::expired());
+        for n in 6..9 {
+            all.push(fresh.push(5000 + n));
+            wait_for_count(&scene, n + 1).await;
+        }
+        // Nothing else comes of the polls that follow.
+        let polls = scene.origin.count(&fresh.path());
+        let more = |log: &Log| log.count("/fresh/playlist.m3u8") > polls + 3;
+        scene.origin.wait_for(SOON, more).await.unwrap();
+        let names: Vec<String> = scene.full().into_iter().collect();
+        assert_eq!(names.len(), 9, "{dates:?}: {names:?}");
+        // In the order in which they were listed, 2 s apart.
+        let start = |name: &str| {
+            NaiveDateTime::parse_from_str(&name[..26], "%Y-%m-%dT%H/%M:%S%.f").unwrap()
+        };
+        for (n, segment) in all.iter().enumerate() {
+            let hash = tests::content::sha256_base64(&segment.content);
+            let later = start(&names[n]) - start(&names[0]);
+            assert!(names[n].contains(&hash), "{dates:?}: {names:?}");
+            assert_eq!(
+                later.num_milliseconds(),
+                2000 * n as i64,
+                "{dates:?}: {names:?}"
+            );
+        }
+        assert_eq!(downloader.count_log("lost a segment"), 0);
+    }
 }
 
 /// The encoder is restarted a minute after all that there was, and everything is recorded on.
@@ -198,7 +249,7 @@ async fn a_new_init_section_under_an_old_name_is_fetched() {
 async fn the_end_of_a_stream_is_the_end_of_the_work() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     let mut all = scene.push(3);
-    let gone = tests::origin::NewSegment::new("2.000", ts_bytes(9, 10)).missing();
+    let gone = NewSegment::new("2.000", ts_bytes(9, 10)).missing();
     let gone = scene.stream.push_segment(gone);
     let broken = scene.push(1);
     scene

@@ -1,0 +1,87 @@
+//! What sequence numbers say where dates and names do not.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use common::segment::SegmentDuration;
+
+use super::dates::{Dated, after, earlier, seconds};
+use super::{Newest, News, Timeline};
+use crate::playlist::{Listed, MediaPlaylist};
+
+/// An old list from a content network is behind by a few segments; a list without dates that
+/// begins this much earlier than the one before it is a restarted encoder's.
+const FURTHEST_BACK: u64 = 10;
+
+impl Timeline {
+    /// True iff a list without dates begins so much earlier than the one before that it can only
+    /// be a restarted encoder's, whatever names it uses.
+    pub(super) fn began_again(&self, list: &MediaPlaylist) -> bool {
+        let back = list.segments.first().map_or(0, |first| {
+            self.first_sequence.saturating_sub(first.sequence)
+        });
+        back > FURTHEST_BACK.max(2 * list.segments.len() as u64)
+    }
+
+    /// How many segments were missed, when the sequence numbers say so many: none (`None`) if
+    /// they cannot have been, because the time for them was not there. Then the numbers have
+    /// changed, not the stream.
+    pub(super) fn plausible(&self, missed: u64, newest: Newest, dated: &Dated<'_>) -> Option<u64> {
+        let mean = dated.mean();
+        if mean <= 0.0 {
+            return Some(missed);
+        }
+        let claimed = missed as f64 * mean;
+        match &dated.implied {
+            Some(implied) => {
+                let gap = seconds(implied[0] - newest.end);
+                // Durations are rounded, and a segment may have been left out on purpose.
+                (gap >= claimed / 2.0).then_some(missed)
+            }
+            None => {
+                let possible = self.elapsed(dated) + 2.0 * dated.list.total().as_secs_f64();
+                (claimed <= possible).then_some(missed)
+            }
+        }
+    }
+
+    /// The start of a list that has no date and no segment that was seen before.
+    pub(super) fn first_without_date(&self, dated: &Dated<'_>, news: &News) -> DateTime<Utc> {
+        let durations = dated.list.segments.iter().map(|s| s.duration);
+        let by_clock = durations.fold(dated.now, earlier);
+        let Some(newest) = self.newest else {
+            return by_clock;
+        };
+        let skipped = if news.restarted {
+            // The stream was away for what has passed since, less what is listed now.
+            (self.elapsed(dated) - dated.list.total().as_secs_f64()).max(0.0)
+        } else if let Some(seen) = self.seen_of(dated, newest) {
+            // The segment that ended last is in this list, under another name.
+            let seen = seen.iter().map(|s| s.duration);
+            return seen.fold(newest.end, earlier);
+        } else {
+            // What was missed took as long as what is listed now, on average.
+            dated.mean() * news.missed as f64
+        };
+        let skipped = SegmentDuration::from_secs(skipped);
+        skipped.map_or(newest.end, |skipped| after(newest.end, skipped))
+    }
+
+    /// The segments of a list without dates up to the newest that was ever seen, none of which
+    /// has a name that is known: a hand-over to URLs with another session in them, or signed
+    /// ones that change with every list. `None` if they may be those of a restarted encoder,
+    /// which has had the time to make that many.
+    fn seen_of<'a>(&self, dated: &Dated<'a>, newest: Newest) -> Option<&'a [Arc<Listed>]> {
+        let segments = &dated.list.segments;
+        let last_seen = |listed: &Arc<Listed>| listed.sequence == newest.sequence;
+        let n = segments.iter().rposition(last_seen)? + 1;
+        let made_since = dated.list.total().as_secs_f64() + dated.mean() <= self.elapsed(dated);
+        (!made_since).then(|| &segments[..n])
+    }
+
+    /// So many seconds ago the list before this one came.
+    fn elapsed(&self, dated: &Dated<'_>) -> f64 {
+        self.latest
+            .map_or(0.0, |latest| seconds(dated.now - latest))
+    }
+}
