@@ -63,8 +63,11 @@ struct Tended {
     generation: u64,
     /// True iff its newest worker has asked for a successor.
     wants_successor: bool,
-    /// How many workers in a row never had a good poll: each tries the next URL.
+    /// How many workers in a row never had a good poll.
     failed: u32,
+    /// Which of its URLs is in use, counted on and on. It stays until that one fails or stands
+    /// still: one that works is not left for one that was found wanting before.
+    place: usize,
 }
 
 type Find = Pin<Box<dyn Future<Output = Result<Found, ProviderError>> + Send>>;
@@ -335,6 +338,7 @@ impl Run {
             generation: 0,
             wants_successor: false,
             failed: 0,
+            place: 0,
         };
         let tended = self
             .tended
@@ -348,10 +352,7 @@ impl Run {
         if newest.is_some() && !tended.wants_successor && !is_old {
             return;
         }
-        let Some(url) = source
-            .urls
-            .get(tended.failed as usize % source.urls.len().max(1))
-        else {
+        let Some(url) = source.urls.get(tended.place % source.urls.len().max(1)) else {
             return;
         };
         // One that works and one that may: whoever stood between never worked.
@@ -387,11 +388,17 @@ impl Run {
         let Some(tended) = self.tended.get_mut(quality) else {
             return;
         };
-        let is_newest = report.generation == tended.generation;
+        // Of those that poll: a successor that has ended relieves nobody.
+        let newest = tended.live.last().map(|live| live.generation);
+        let is_newest = newest == Some(report.generation);
         match report.event {
             Event::WantsSuccessor if is_newest => tended.wants_successor = true,
+            Event::WantsAnotherPlace if is_newest => {
+                tended.place = tended.place.wrapping_add(1);
+                tended.wants_successor = true;
+            }
             // Its successor is on the way already.
-            Event::WantsSuccessor => {}
+            Event::WantsSuccessor | Event::WantsAnotherPlace => {}
             Event::Works => {
                 tended.failed = 0;
                 let (older, newer) = tended
@@ -410,6 +417,10 @@ impl Run {
                     .retain(|live| live.generation != report.generation);
                 if !worked {
                     tended.failed = tended.failed.saturating_add(1);
+                }
+                // Not one that had to make way for another before it could show anything.
+                if !worked && is_newest {
+                    tended.place = tended.place.wrapping_add(1);
                 }
             }
         }

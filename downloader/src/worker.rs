@@ -41,6 +41,9 @@ pub struct Report {
 pub enum Event {
     /// Its playlist fails: a fresh URL is wanted, while it goes on with its own.
     WantsSuccessor,
+    /// Its playlist answers, and brings nothing new any more: the same, but if there are several
+    /// places for this rendition, the next one is wanted.
+    WantsAnotherPlace,
     /// It has seen its first segment that is no advertisement: older workers can go.
     Works,
     /// It polls no more; `worked` iff any poll succeeded. Its getters may go on.
@@ -285,10 +288,11 @@ impl Run {
             let labels = labels(channel, quality);
             METRICS.behind.with_label_values(&labels).set(behind);
         }
-        // A list from a while ago relieves nobody.
+        // A list from a while ago relieves nobody. Its own end counts, not the newest segment of
+        // all lists: a successor knows that one from the worker before it.
         let slack = TimeDelta::from_std(list.target_duration * STALE_TARGETS).unwrap_or_default();
-        let is_current = |newest: Newest| before.is_none_or(|b| newest.end >= b.end - slack);
-        if news.has_show && newest.is_some_and(is_current) && !self.works {
+        let is_current = |end| before.is_none_or(|b: Newest| end >= b.end - slack);
+        if news.has_show && news.end.is_some_and(is_current) && !self.works {
             self.works = true;
             self.report(Event::Works);
         }
@@ -297,7 +301,7 @@ impl Run {
             if rendition.tells_end() {
                 tracing::info!(%channel, %quality, "the stream has ended");
             }
-            self.report(Event::WantsSuccessor);
+            self.report(Event::WantsAnotherPlace);
             self.end();
         } else {
             self.look_for_stall(list);
@@ -371,7 +375,7 @@ impl Run {
         }
         rendition.stalled();
         self.asked = Instant::now();
-        self.report(Event::WantsSuccessor);
+        self.report(Event::WantsAnotherPlace);
     }
 
     /// Logs and counts what a list brought beside segments to record.

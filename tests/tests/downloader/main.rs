@@ -17,6 +17,7 @@ mod recording;
 mod silent;
 mod stop;
 mod twitch;
+mod variants;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
