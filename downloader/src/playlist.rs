@@ -5,10 +5,12 @@
 //! keeps one `EXT-X-DATERANGE` a segment. It takes what is there: a line that makes no sense
 //! costs that line's segment, never the list, and is reported.
 
+mod advertisements;
 mod attributes;
 mod listed;
 mod master;
 mod media;
+mod ranges;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -108,6 +110,11 @@ impl Problems {
     #[must_use]
     pub fn lines(&self) -> &[String] {
         &self.0
+    }
+
+    /// Those that another list did not have: most stay for as long as their segment is listed.
+    pub fn since<'a>(&'a self, before: &'a Problems) -> impl Iterator<Item = &'a String> {
+        self.0.iter().filter(|line| !before.0.contains(line))
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Listed {
     pub discontinuity: bool,
     /// True iff the origin says that it does not have it (`EXT-X-GAP`).
     pub gap: bool,
+    /// True iff it stands between SCTE-35 marks.
+    pub in_break: bool,
     /// True iff it is an advertisement by its title, by a date range, or between SCTE-35 marks.
     pub advertisement: bool,
     /// What goes in front of it.
@@ -81,6 +83,13 @@ pub struct MediaPlaylist {
     pub ended: bool,
     /// Lines that made no sense.
     pub problems: Problems,
+    /// The sequence numbers of segments that are listed in a way that makes no sense, in order.
+    pub unreadable: Vec<u64>,
+    /// So many segments stand before the first SCTE-35 mark; `None`: there is none. What those
+    /// are only an earlier list can say.
+    pub first_mark: Option<usize>,
+    /// True iff a break between SCTE-35 marks has not ended by the end of the list.
+    pub in_break: bool,
     /// How much time it lists.
     pub(super) total: Duration,
 }

@@ -1,16 +1,17 @@
 //! The media playlist: which segments there are now (RFC 8216 §4.3.2, §4.3.3).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use common::dateutil;
 use common::segment::SegmentDuration;
 use url::Url;
 
+use super::advertisements::{AD_CLASS, Advertisements};
 use super::attributes::Attributes;
 use super::listed::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist, place};
+use super::ranges::{self, Ranges};
 use super::{PlaylistError, resolve};
 
 /// A week of segments of 2 s: more in one list is an attack or a mistake.
@@ -18,9 +19,6 @@ const MAX_SEGMENTS: usize = 302_400;
 
 /// Titles of advertisements that Twitch stitches in begin so (SPEC §5).
 const AD_TITLE: &str = "Amazon";
-
-/// The class of date ranges that are advertisements (SPEC §5).
-const AD_CLASS: &str = "twitch-stitched-ad";
 
 pub(super) fn read<'a>(
     lines: impl Iterator<Item = &'a str>,
@@ -49,14 +47,12 @@ pub(super) struct Reader<'a> {
     range: Option<&'a str>,
     init: Option<Arc<InitSection>>,
     /// Why the segments from here on cannot be had: they need an init section that cannot be read.
-    unusable: Option<String>,
+    no_init: Option<String>,
     encryption: Option<Arc<Encryption>>,
-    in_break: bool,
-    /// Where the next range without an offset begins, by resource.
-    range_ends: HashMap<Url, u64>,
-    ad_ranges: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
-    /// An advertisement whose end nobody told: it goes on to the next discontinuity.
-    ad_until_discontinuity: Option<DateTime<Utc>>,
+    /// The same for the line about their encryption.
+    no_key: Option<String>,
+    ranges: Ranges,
+    advertisements: Advertisements,
 }
 
 impl<'a> Reader<'a> {
@@ -73,12 +69,11 @@ impl<'a> Reader<'a> {
             gap: false,
             range: None,
             init: None,
-            unusable: None,
+            no_init: None,
             encryption: None,
-            in_break: false,
-            range_ends: HashMap::new(),
-            ad_ranges: Vec::new(),
-            ad_until_discontinuity: None,
+            no_key: None,
+            ranges: Ranges::default(),
+            advertisements: Advertisements::default(),
         }
     }
 
@@ -123,16 +118,22 @@ impl<'a> Reader<'a> {
             "EXTINF" => self.extinf(value),
             "EXT-X-BYTERANGE" => self.range = Some(value),
             "EXT-X-PROGRAM-DATE-TIME" => self.program_date_time(value),
-            "EXT-X-DISCONTINUITY" => {
-                self.discontinuity = true;
-                self.ad_until_discontinuity = None;
-            }
+            "EXT-X-DISCONTINUITY" => self.discontinuity = true,
             "EXT-X-GAP" => self.gap = true,
             "EXT-X-MAP" => self.map(Attributes::new(value)),
             "EXT-X-KEY" => self.key(Attributes::new(value)),
-            "EXT-X-DATERANGE" => self.date_range(Attributes::new(value)),
-            "EXT-X-SCTE35-OUT" => self.in_break = true,
-            "EXT-X-SCTE35-IN" => self.in_break = false,
+            "EXT-X-DATERANGE" => {
+                let segments = self.list.segments.len();
+                let range = Attributes::new(value);
+                if let Err(why) = self.advertisements.date_range(range, segments) {
+                    self.problem(why);
+                }
+            }
+            "EXT-X-SCTE35-OUT" | "EXT-X-SCTE35-IN" => {
+                let segments = self.list.segments.len();
+                let begins = name == "EXT-X-SCTE35-OUT";
+                self.advertisements.mark_break(begins, segments);
+            }
             "EXT-X-ENDLIST" => self.list.ended = true,
             "EXT-X-SKIP" => return Err(PlaylistError::Delta),
             "EXT-X-TARGETDURATION" => match value.trim().parse::<f64>() {
@@ -175,14 +176,15 @@ impl<'a> Reader<'a> {
         let url = url.and_then(|uri| resolve(self.base, uri));
         let range = match attributes.get("BYTERANGE") {
             // Without an offset it begins at 0 (RFC 8216 §4.3.2.5).
-            Some(text) => parse_range(text, 0)
+            Some(text) => ranges::parse(text, 0)
                 .map(Some)
                 .ok_or(format!("its range is {text:?}")),
             None => Ok(None),
         };
-        match url.and_then(|url| Ok((url, range?))) {
+        let key = self.no_key.clone().map_or(Ok(()), Err);
+        match url.and_then(|url| key.and_then(|()| Ok((url, range?)))) {
             Ok((url, range)) => {
-                self.unusable = None;
+                self.no_init = None;
                 self.init = Some(Arc::new(InitSection {
                     url,
                     range,
@@ -191,12 +193,13 @@ impl<'a> Reader<'a> {
             }
             Err(why) => {
                 self.plain = false;
-                self.unusable = Some(format!("its EXT-X-MAP cannot be used: {why}"));
+                self.no_init = Some(format!("its EXT-X-MAP cannot be used: {why}"));
             }
         }
     }
 
     fn key(&mut self, attributes: Attributes<'_>) {
+        self.no_key = None;
         let method = attributes.get("METHOD").unwrap_or("NONE");
         if method == "NONE" {
             self.encryption = None;
@@ -214,7 +217,9 @@ impl<'a> Reader<'a> {
             let digits = text.strip_prefix("0x").or(text.strip_prefix("0X"));
             let iv = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
             if iv.is_none() {
-                self.problem(format!("EXT-X-KEY: its IV is {text:?}"));
+                // The implied one would make noise of the segments, and nobody could tell.
+                self.plain = false;
+                self.no_key = Some(format!("the IV of its EXT-X-KEY is {text:?}"));
             }
             iv
         });
@@ -226,75 +231,27 @@ impl<'a> Reader<'a> {
         }));
     }
 
-    fn date_range(&mut self, attributes: Attributes<'_>) {
-        if attributes.get("CLASS") != Some(AD_CLASS) {
-            return;
-        }
-        let date = |name| dateutil::parse(attributes.get(name)?).ok();
-        let Some(start) = date("START-DATE") else {
-            self.problem(format!(
-                "a date range of class {AD_CLASS} has no START-DATE"
-            ));
-            return;
-        };
-        let duration = attributes
-            .get("DURATION")
-            .and_then(|d| d.parse::<SegmentDuration>().ok());
-        let after = |duration: SegmentDuration| {
-            start.checked_add_signed(TimeDelta::microseconds(duration.micros()))
-        };
-        let end = date("END-DATE").or_else(|| duration.and_then(after));
-        match end {
-            Some(_) => self.ad_ranges.push((start, end)),
-            None => self.ad_until_discontinuity = Some(start),
-        }
-    }
-
     fn uri(&mut self, uri: &str) -> Result<(), PlaylistError> {
         let sequence = self.sequence;
         self.sequence = self.sequence.saturating_add(1);
         let duration = self.duration.take();
         let title = std::mem::take(&mut self.title);
         let date = self.date.take();
-        let discontinuity = std::mem::take(&mut self.discontinuity);
         let gap = std::mem::take(&mut self.gap);
         let range = self.range.take();
-        let duration = match duration {
-            Some(Ok(duration)) => duration,
-            Some(Err(text)) => {
-                self.problem(format!("segment {sequence}: its duration is {text:?}"));
-                return Ok(());
-            }
-            None => {
-                self.problem(format!("segment {sequence}: no EXTINF before its URI"));
-                return Ok(());
-            }
-        };
-        let unusable = self.unusable.clone().map_or(Ok(()), Err);
-        let url = match unusable.and_then(|()| resolve(self.base, uri)) {
-            Ok(url) => url,
-            Err(why) => {
-                self.problem(format!("segment {sequence}: {why}"));
-                return Ok(());
-            }
-        };
-        let range = match range {
-            None => None,
-            Some(text) => {
-                let implied = self.range_ends.get(&url).copied().unwrap_or(0);
-                let Some(range) = parse_range(text, implied) else {
-                    self.problem(format!("segment {sequence}: its range is {text:?}"));
-                    return Ok(());
-                };
-                self.range_ends
-                    .insert(url.clone(), range.offset.saturating_add(range.length));
-                Some(range)
-            }
-        };
-        if self.list.segments.len() >= MAX_SEGMENTS {
+        if self.list.segments.len() + self.list.unreadable.len() >= MAX_SEGMENTS {
             return Err(PlaylistError::TooLong(MAX_SEGMENTS));
         }
-        let by_open_range = self.ad_until_discontinuity.is_some();
+        let (url, range, duration) = match self.parts(uri, range, duration) {
+            Ok(parts) => parts,
+            Err(why) => {
+                // A discontinuity before it stands before the next one, too.
+                self.problem(format!("segment {sequence}: {why}"));
+                self.list.unreadable.push(sequence);
+                return Ok(());
+            }
+        };
+        let in_break = self.advertisements.in_break;
         self.list.segments.push(Arc::new(Listed {
             sequence,
             place: place(&url, range),
@@ -302,51 +259,41 @@ impl<'a> Reader<'a> {
             range,
             duration,
             date,
-            discontinuity,
+            discontinuity: std::mem::take(&mut self.discontinuity),
             gap,
-            advertisement: self.in_break || title.starts_with(AD_TITLE) || by_open_range,
+            in_break,
+            advertisement: in_break || title.starts_with(AD_TITLE),
             init: self.init.clone(),
             encryption: self.encryption.clone(),
         }));
         Ok(())
     }
 
-    /// Date ranges may stand anywhere in the list: they are applied when all are known, to the
-    /// dates that the list itself gives or implies.
-    pub(super) fn finish(mut self) -> MediaPlaylist {
-        if !self.ad_ranges.is_empty() {
-            let mut next: Option<DateTime<Utc>> = None;
-            for segment in &mut self.list.segments {
-                let start = segment.date.or(next);
-                next = start.and_then(|start| {
-                    start.checked_add_signed(TimeDelta::microseconds(segment.duration.micros()))
-                });
-                let Some(start) = start else { continue };
-                // What begins in an advertisement is one; dates have milliseconds.
-                let is_in = |(from, to): &(DateTime<Utc>, Option<DateTime<Utc>>)| {
-                    let slack = TimeDelta::milliseconds(1);
-                    *from - slack <= start && to.is_none_or(|to| start < to - slack)
-                };
-                if !segment.advertisement && self.ad_ranges.iter().any(is_in) {
-                    Arc::make_mut(segment).advertisement = true;
-                }
-            }
+    /// What a segment cannot do without; why it cannot be used.
+    fn parts(
+        &mut self,
+        uri: &str,
+        range: Option<&str>,
+        duration: Option<Result<SegmentDuration, String>>,
+    ) -> Result<(Url, Option<ByteRange>, SegmentDuration), String> {
+        let url = resolve(self.base, uri)?;
+        let range = range.map(|text| self.ranges.next(&url, text)).transpose();
+        let duration = duration.ok_or("no EXTINF before its URI")?;
+        let duration = duration.map_err(|text| format!("its duration is {text:?}"))?;
+        let unusable = self.no_init.as_ref().or(self.no_key.as_ref());
+        match unusable {
+            Some(why) => Err(why.clone()),
+            None => Ok((url, range?, duration)),
         }
+    }
+
+    pub(super) fn finish(mut self) -> MediaPlaylist {
+        self.advertisements.apply(&mut self.list.segments);
+        self.list.first_mark = self.advertisements.first_mark;
+        self.list.in_break = self.advertisements.in_break;
         let durations = self.list.segments.iter().map(|s| s.duration.micros());
         let total = durations.fold(0, i64::saturating_add);
         self.list.total = Duration::from_micros(u64::try_from(total).unwrap_or(0));
         self.list
     }
-}
-
-/// `LENGTH[@OFFSET]` (RFC 8216 §4.3.2.2).
-fn parse_range(text: &str, implied_offset: u64) -> Option<ByteRange> {
-    let (length, offset) = text.trim().split_once('@').unwrap_or((text.trim(), ""));
-    let length: u64 = length.parse().ok().filter(|&length| length > 0)?;
-    let offset = match offset {
-        "" => implied_offset,
-        offset => offset.parse().ok()?,
-    };
-    offset.checked_add(length)?;
-    Some(ByteRange { offset, length })
 }

@@ -239,6 +239,100 @@ fn segments_that_need_an_init_section_that_cannot_be_read_are_not_taken_without_
 }
 
 #[test]
+fn a_range_begins_behind_the_one_before_whatever_became_of_that() {
+    let map = "#EXT-X-MAP:URI=\"data:x\"\n";
+    let no_map = "#EXT-X-MAP:URI=\"i.mp4\"\n";
+    // The lines of the segment before, and where the next range of 10 bytes begins.
+    let table = [
+        (
+            "#EXTINF:2,\n#EXT-X-BYTERANGE:20@5\nall.ts\n".to_owned(),
+            Some(25),
+        ),
+        (
+            "#EXTINF:nan,\n#EXT-X-BYTERANGE:20@5\nall.ts\n".to_owned(),
+            Some(25),
+        ),
+        ("#EXT-X-BYTERANGE:20@5\nall.ts\n".to_owned(), Some(25)),
+        (
+            format!("{map}#EXTINF:2,\n#EXT-X-BYTERANGE:20@5\nall.ts\n{no_map}"),
+            Some(25),
+        ),
+        // Where it ends nobody knows.
+        (
+            "#EXTINF:2,\n#EXT-X-BYTERANGE:x@5\nall.ts\n".to_owned(),
+            None,
+        ),
+        (
+            "#EXTINF:2,\n#EXT-X-BYTERANGE:20@5\nother.ts\n".to_owned(),
+            None,
+        ),
+        (String::new(), None),
+    ];
+    for (before, expected) in table {
+        let list = media(&format!(
+            "#EXTM3U\n{before}#EXTINF:2,\n#EXT-X-BYTERANGE:10\nall.ts\n"
+        ));
+        let last = list
+            .segments
+            .last()
+            .filter(|s| s.range.is_some_and(|r| r.length == 10));
+        let offset = last.and_then(|last| Some(last.range?.offset));
+        assert_eq!(offset, expected, "{before}: {:?}", list.problems);
+    }
+    // A map's range without an offset begins at 0 (RFC 8216 §4.3.2.5).
+    let list = media(
+        "#EXTM3U\n#EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"700\"\n#EXTINF:2,\n\
+         #EXT-X-BYTERANGE:20@700\nall.mp4\n",
+    );
+    let range = list.segments[0].init.as_ref().unwrap().range;
+    let expected = ByteRange {
+        offset: 0,
+        length: 700,
+    };
+    assert_eq!(range, Some(expected));
+}
+
+#[test]
+fn an_iv_that_cannot_be_read_is_not_replaced_by_another() {
+    let key = |iv: &str| format!("#EXT-X-KEY:METHOD=AES-128,URI=\"k\"{iv}\n#EXTINF:2,\n");
+    let text = format!(
+        "#EXTM3U\n{}a.ts\n{}b.ts\n#EXTINF:2,\nc.ts\n{}d.ts\n{}e.ts\n\
+         #EXT-X-MAP:URI=\"i.mp4\"\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:2,\nf.ts\n\
+         #EXT-X-MAP:URI=\"j.mp4\"\n#EXTINF:2,\ng.ts\n",
+        key(""),
+        key(",IV=0xXYZ"),
+        key(",IV=0x7"),
+        key(",IV=7"),
+    );
+    let list = media(&text);
+    // f needs an init section that is encrypted with such an IV.
+    assert_eq!(last_parts(&list), ["a.ts", "d.ts", "g.ts"]);
+    assert_eq!(list.unreadable, [1, 2, 4, 5]);
+    let problems = list.problems.lines().join("\n");
+    assert!(
+        problems.contains("segment 1: the IV of its EXT-X-KEY is \"0xXYZ\""),
+        "{problems}"
+    );
+}
+
+#[test]
+fn the_number_of_discontinuities_is_no_discontinuity_and_a_dropped_segment_hides_none() {
+    let list = media(
+        "#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:2,\na.ts\n\
+         #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXTINF:2,\nb.ts\n\
+         #EXT-X-DISCONTINUITY\n#EXTINF:x,\nc.ts\n#EXTINF:2,\nd.ts\n#EXTINF:2,\ne.ts\n",
+    );
+    let shown: Vec<_> = list.segments.iter().map(|s| s.discontinuity).collect();
+    assert_eq!(shown, [false, false, true, false]);
+    assert!(
+        list.segments
+            .iter()
+            .all(|s| s.init == list.segments[0].init)
+    );
+    assert!(list.segments[0].init.is_some());
+}
+
+#[test]
 fn what_is_no_playlist_is_an_error_that_says_so() {
     let error = read(b"<html>no</html>", &base()).unwrap_err();
     assert!(error.to_string().contains("<html>no</html>"), "{error}");
