@@ -13,8 +13,11 @@ const PLAIN: &[&str] = &["channel", "quality"];
 /// Upper bounds in bytes: from sound alone to 20 s of 40 Mbit/s.
 const SIZES: [f64; 12] = [1e4, 3e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8];
 
+/// They are listed in a way that makes no sense, so that nobody can ask for them.
+pub(crate) const UNREADABLE: &str = "unreadable";
+
 /// Why segments are mostly lost; there are others.
-const LOSS_REASONS: [&str; 3] = ["403", "404", "late"];
+const LOSS_REASONS: [&str; 4] = ["403", "404", "late", UNREADABLE];
 
 /// All of them.
 #[derive(Debug)]

@@ -6,19 +6,24 @@
 //! clock uses dates again too: whatever may be of its next run is marked as `again`, to be
 //! fetched although something of that date is recorded already.
 
+mod breaks;
 mod dates;
 mod doubts;
 mod known;
 mod numbers;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_numbers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::segment::SegmentDuration;
 use url::Url;
 
+use self::breaks::Breaks;
 use self::dates::{Dated, ROUNDED, after, earlier, earlier_by, implied, skew};
 use self::doubts::Doubts;
 use self::known::KnownSegments;
@@ -71,6 +76,8 @@ pub struct News {
     pub advertisements: usize,
     /// New segments that the origin says it does not have (`EXT-X-GAP`), by sequence number.
     pub gaps: Vec<u64>,
+    /// So many new segments are listed in a way that makes no sense.
+    pub unreadable: u64,
     /// So many segments left the list between this one and the one before: nobody saw them.
     pub missed: u64,
     /// The sequence numbers began again: the encoder was restarted.
@@ -128,6 +135,10 @@ pub struct Timeline {
     /// Dates before this one come a second time.
     again_until: Option<DateTime<Utc>>,
     doubts: Doubts,
+    breaks: Breaks,
+    /// The sequence numbers behind the newest segment that were listed in a way that makes no
+    /// sense, and are told.
+    unreadable: BTreeSet<u64>,
     /// True from when the dates were found to begin again until the next list.
     unsettled: bool,
 }
@@ -173,7 +184,11 @@ impl Timeline {
     /// Takes a list as it came at `now`.
     pub fn update(&mut self, list: &MediaPlaylist, now: DateTime<Utc>) -> News {
         self.lists += 1;
-        let mut news = News::default();
+        let list = &*self.breaks.carry(list);
+        let mut news = News {
+            unreadable: self.note_unreadable(list),
+            ..News::default()
+        };
         self.had_show = false;
         self.latest_end = None;
         self.doubts.list = None;
@@ -202,9 +217,12 @@ impl Timeline {
                 news.restarted = true;
             }
             Some(newest) if first.sequence > newest.sequence.saturating_add(1) => {
-                let missed = first.sequence - newest.sequence - 1;
-                match self.plausible(missed, newest, &dated) {
-                    Some(missed) => news.missed = missed,
+                let left_out = first.sequence - newest.sequence - 1;
+                match self.plausible(left_out, newest, &dated) {
+                    Some(left_out) => {
+                        let told = self.unreadable.range(..first.sequence).count() as u64;
+                        news.missed = left_out.saturating_sub(told);
+                    }
                     None => news.restarted = true,
                 }
             }
@@ -220,8 +238,12 @@ impl Timeline {
         }
         if news.restarted {
             self.newest = None;
+            self.breaks.restart(list);
+            self.unreadable.clear();
+            news.unreadable = self.note_unreadable(list);
         }
         self.take(&dated, &starts, &mut news);
+        self.forget_unreadable();
         self.fresh = false;
         self.first_sequence = first.sequence;
         self.latest = Some(now);

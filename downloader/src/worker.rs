@@ -19,7 +19,7 @@ use url::Url;
 use crate::debug::{self, Kept, Playlists};
 use crate::fetch::{self, FetchError};
 use crate::getter::{Job, Loss, Outcome, Stops};
-use crate::metrics::{METRICS, labels};
+use crate::metrics::{METRICS, UNREADABLE, labels};
 use crate::playlist::{MediaPlaylist, Problems, Reading};
 use crate::queue::{Queue, Queued};
 use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, Shown, lock};
@@ -256,7 +256,7 @@ impl Run {
         // Counted from when the poll began (RFC 8216 §6.3.4).
         self.next_poll = self.poll_began + timing.poll_interval(list.target_duration);
         if list.problems != self.problems {
-            for problem in list.problems.lines() {
+            for problem in list.problems.since(&self.problems) {
                 tracing::warn!(%channel, %quality, "the media playlist has a bad line: {problem}");
             }
             self.problems = list.problems.clone();
@@ -389,6 +389,12 @@ impl Run {
                 .with_label_values(&labels)
                 .inc_by(news.missed);
             tracing::warn!(%channel, %quality, missed = news.missed, "segments left the playlist unseen");
+        }
+        if news.unreadable > 0 {
+            let [c, q] = labels;
+            let unreadable = METRICS.lost.with_label_values(&[UNREADABLE, c, q]);
+            unreadable.inc_by(news.unreadable);
+            tracing::warn!(%channel, %quality, count = news.unreadable, "lost segments that the media playlist has bad lines about");
         }
         if news.restarted {
             tracing::info!(%channel, %quality, "the sequence numbers began again: a restarted encoder");

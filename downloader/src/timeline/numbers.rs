@@ -13,6 +13,9 @@ use crate::playlist::{Listed, MediaPlaylist};
 /// begins this much earlier than the one before it is a restarted encoder's.
 const FURTHEST_BACK: u64 = 10;
 
+/// So many segments that make no sense are remembered, the newest. More than a list has.
+const MOST_UNREADABLE: usize = 400_000;
+
 impl Timeline {
     /// True iff a list without dates begins so much earlier than the one before that it can only
     /// be a restarted encoder's, whatever names it uses.
@@ -61,7 +64,13 @@ impl Timeline {
             return seen.fold(newest.end, earlier);
         } else {
             // What was missed took as long as what is listed now, on average.
-            dated.mean() * news.missed as f64
+            let first = dated
+                .list
+                .segments
+                .first()
+                .map_or(0, |first| first.sequence);
+            let next = newest.sequence.saturating_add(1);
+            dated.mean() * first.saturating_sub(next) as f64
         };
         let skipped = SegmentDuration::from_secs(skipped);
         skipped.map_or(newest.end, |skipped| after(newest.end, skipped))
@@ -77,6 +86,27 @@ impl Timeline {
         let n = segments.iter().rposition(last_seen)? + 1;
         let made_since = dated.list.total().as_secs_f64() + dated.mean() <= self.elapsed(dated);
         (!made_since).then(|| &segments[..n])
+    }
+
+    /// Notes the segments that a list has in a way that makes no sense; how many are new. What is
+    /// before the newest segment is not: it was seen when it was new, whatever was wrong then.
+    pub(super) fn note_unreadable(&mut self, list: &MediaPlaylist) -> u64 {
+        let newest = self.newest.map(|newest| newest.sequence);
+        let mut new = 0;
+        for &sequence in list.unreadable.iter().filter(|n| Some(**n) > newest) {
+            new += u64::from(self.unreadable.insert(sequence));
+        }
+        while self.unreadable.len() > MOST_UNREADABLE {
+            self.unreadable.pop_first();
+        }
+        new
+    }
+
+    /// Forgets what is before the newest segment.
+    pub(super) fn forget_unreadable(&mut self) {
+        if let Some(newest) = self.newest {
+            self.unreadable = self.unreadable.split_off(&newest.sequence);
+        }
     }
 
     /// So many seconds ago the list before this one came.

@@ -5,14 +5,15 @@ use super::known::FORGOTTEN_AFTER;
 use super::*;
 use crate::playlist::{Playlist, read};
 
-fn at(seconds: f64) -> DateTime<Utc> {
+pub(super) fn at(seconds: f64) -> DateTime<Utc> {
     let origin = common::dateutil::parse("2026-01-02T03:00:00Z").unwrap();
     origin + TimeDelta::microseconds((seconds * 1e6).round() as i64)
 }
 
 /// A list that begins at this sequence number. Segments are separated by blanks: a name, then
-/// `@SECONDS` for a date, `!` for a discontinuity, `-` for a gap, `$` for an advertisement.
-fn list(sequence: u64, segments: &str) -> MediaPlaylist {
+/// `@SECONDS` for a date, `!` for a discontinuity, `-` for a gap, `$` for an advertisement, `(`
+/// and `)` for SCTE-35 marks before it, `?` for a duration that makes no sense.
+pub(super) fn list(sequence: u64, segments: &str) -> MediaPlaylist {
     let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n");
     for segment in segments.split_whitespace() {
         let (name, date) = segment.split_once('@').unwrap_or((segment, ""));
@@ -27,9 +28,15 @@ fn list(sequence: u64, segments: &str) -> MediaPlaylist {
             ""
         });
         text.push_str(if has('-') { "#EXT-X-GAP\n" } else { "" });
+        for (mark, tag) in [('(', "OUT"), (')', "IN")] {
+            if has(mark) {
+                text.push_str(&format!("#EXT-X-SCTE35-{tag}\n"));
+            }
+        }
         let title = if has('$') { "Amazon|1" } else { "live" };
-        let name = name.trim_end_matches(['!', '-', '$']);
-        text.push_str(&format!("#EXTINF:2.000,{title}\n{name}.ts\n"));
+        let duration = if has('?') { "x" } else { "2.000" };
+        let name = name.trim_end_matches(['!', '-', '$', '(', ')', '?']);
+        text.push_str(&format!("#EXTINF:{duration},{title}\n{name}.ts\n"));
     }
     let base = "http://h/index.m3u8".parse().unwrap();
     match read(text.as_bytes(), &base).unwrap() {
@@ -39,7 +46,7 @@ fn list(sequence: u64, segments: &str) -> MediaPlaylist {
 }
 
 /// What is wanted, as `NAME@SECONDS`.
-fn shown(news: &News) -> String {
+pub(super) fn shown(news: &News) -> String {
     let names = news.wanted.iter().map(|w| {
         let name = w.url.path().trim_start_matches('/').trim_end_matches(".ts");
         let seconds = (w.start - at(0.0)).num_milliseconds() as f64 / 1000.0;
@@ -50,7 +57,7 @@ fn shown(news: &News) -> String {
 
 /// Feeds lists one after the other, each with the second at which it comes, and compares what
 /// each brings.
-fn follow(rows: &[(f64, u64, &str, &str)]) -> Vec<News> {
+pub(super) fn follow(rows: &[(f64, u64, &str, &str)]) -> Vec<News> {
     let mut timeline = Timeline::default();
     let mut all = Vec::new();
     for (now, sequence, segments, expected) in rows {
@@ -195,60 +202,6 @@ fn a_successor_goes_on_where_the_worker_before_it_was() {
     let mut timeline = timeline.for_successor();
     let news = timeline.update(&list(100, "p@2 q@7"), at(9.0));
     assert_eq!(news.skew, None);
-}
-
-#[test]
-fn without_dates_other_names_go_on_where_the_numbers_do() {
-    // The numbers of the list before, those of the list under other names, when it comes, and
-    // what it brings.
-    let table = [
-        // It overlaps, wholly or in part, or follows without a break.
-        (5, "A B C", 11.0, "A@4 B@6 C@8"),
-        (6, "B C D", 11.0, "B@6 C@8 D@10"),
-        (4, "Z A B C D", 11.0, "Z@2 A@4 B@6 C@8 D@10"),
-        (8, "D E", 11.0, "D@10 E@12"),
-        // In that time a restarted encoder may have made them.
-        (5, "A B C", 60.0, "A@10 B@12 C@14"),
-    ];
-    for (sequence, names, now, expected) in table {
-        for successor in [true, false] {
-            let mut timeline = Timeline::default();
-            timeline.update(&list(5, "a b c"), at(10.0));
-            if successor {
-                timeline = timeline.for_successor();
-            }
-            let news = timeline.update(&list(sequence, names), at(now));
-            assert_eq!(shown(&news), expected, "{sequence} at {now}");
-            assert!(!news.restarted && news.missed == 0);
-        }
-    }
-    // The date of the stream's first segment alone, which is not listed any more; and signed URLs.
-    follow(&[
-        (9.0, 0, "a@0 b c", "a@0 b@2 c@4"),
-        (11.0, 1, "B C D", "B@2 C@4 D@6"),
-        (13.0, 2, "cc dd ee", "cc@4 dd@6 ee@8"),
-    ]);
-    // The last number that there can be.
-    follow(&[(9.0, u64::MAX, "a", "a@7"), (9.0, u64::MAX, "a", "")]);
-}
-
-#[test]
-fn a_list_of_gaps_holds_no_show_and_every_list_has_an_end_of_its_own() {
-    let mut timeline = Timeline::default();
-    let news = timeline.update(&list(0, "a-@0 b-@2"), at(5.0));
-    assert!(!news.has_show);
-    let news = timeline.update(&list(0, "a-@0 b-@2 c@4"), at(7.0));
-    assert_eq!((news.has_show, news.end), (true, Some(at(6.0))));
-    // A successor's list that is behind.
-    let mut timeline = timeline.for_successor();
-    let frozen = list(1, "b-@2 c@4");
-    timeline.update(&list(1, "b-@2 c@4 d@6"), at(9.0));
-    assert_eq!(timeline.update(&frozen, at(9.0)).end, Some(at(6.0)));
-    let news = timeline.update_unchanged(&frozen, at(9.0));
-    assert_eq!(
-        (news.end, timeline.newest().unwrap().end),
-        (Some(at(6.0)), at(8.0))
-    );
 }
 
 #[test]

@@ -90,6 +90,45 @@ async fn what_cannot_be_decrypted_is_lost_with_a_reason_and_never_stored() {
     assert_eq!(lost, 1.0);
 }
 
+/// A line that makes no sense costs its segment, once, however long it stays in the list.
+#[tokio::test]
+async fn what_cannot_be_read_is_lost_once_and_told_once() {
+    let scene = Scene::new(LiveOptions::default()).await;
+    let publish = |first: u64| {
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        for n in first..first + 6 {
+            let duration = if n == 5 { "never" } else { "2.000" };
+            text.push_str(&format!(
+                "#EXT-X-PROGRAM-DATE-TIME:2024-11-08T22:00:{:02}Z\n#EXTINF:{duration},\n{n}.ts\n",
+                2 * n
+            ));
+            let content = ts_bytes(n, 2000);
+            scene
+                .origin
+                .put(&format!("/live/{n}.ts"), content, "video/mp2t");
+        }
+        scene.origin.put_playlist(&scene.stream.path(), text);
+    };
+    publish(0);
+    let downloader = scene.record().await;
+    for first in 0..6 {
+        publish(first);
+        // The newest is recorded: this list was read.
+        tests::eventually(SOON, "the newest segment", async || {
+            let full = scene.full();
+            (full.len() as u64 == first + 5)
+                .then_some(())
+                .ok_or(format!("{full:?}"))
+        })
+        .await;
+    }
+    let reason = [("reason", "unreadable"), LABELS[0], LABELS[1]];
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.get("segments_lost_total", &reason), Some(1.0));
+    assert_eq!(metrics.sum("segments_missed_total", &LABELS), 0.0);
+    assert_eq!(downloader.count_log("segment 5: its duration"), 1);
+}
+
 #[tokio::test]
 async fn sound_of_its_own_is_recorded_too() {
     let mut scene = Scene::new(LiveOptions::default()).await;

@@ -1,0 +1,111 @@
+//! What sequence numbers tell: where a list without dates goes on, what is in a break, what was
+//! never seen.
+
+use super::tests::{at, follow, list, shown};
+use super::*;
+
+#[test]
+fn without_dates_other_names_go_on_where_the_numbers_do() {
+    // The numbers of the list before, those of the list under other names, when it comes, and
+    // what it brings.
+    let table = [
+        // It overlaps, wholly or in part, or follows without a break.
+        (5, "A B C", 11.0, "A@4 B@6 C@8"),
+        (6, "B C D", 11.0, "B@6 C@8 D@10"),
+        (4, "Z A B C D", 11.0, "Z@2 A@4 B@6 C@8 D@10"),
+        (8, "D E", 11.0, "D@10 E@12"),
+        // In that time a restarted encoder may have made them.
+        (5, "A B C", 60.0, "A@10 B@12 C@14"),
+    ];
+    for (sequence, names, now, expected) in table {
+        for successor in [true, false] {
+            let mut timeline = Timeline::default();
+            timeline.update(&list(5, "a b c"), at(10.0));
+            if successor {
+                timeline = timeline.for_successor();
+            }
+            let news = timeline.update(&list(sequence, names), at(now));
+            assert_eq!(shown(&news), expected, "{sequence} at {now}");
+            assert!(!news.restarted && news.missed == 0);
+        }
+    }
+    // The date of the stream's first segment alone, which is not listed any more; and signed URLs.
+    follow(&[
+        (9.0, 0, "a@0 b c", "a@0 b@2 c@4"),
+        (11.0, 1, "B C D", "B@2 C@4 D@6"),
+        (13.0, 2, "cc dd ee", "cc@4 dd@6 ee@8"),
+    ]);
+    // The last number that there can be.
+    follow(&[(9.0, u64::MAX, "a", "a@7"), (9.0, u64::MAX, "a", "")]);
+}
+
+#[test]
+fn a_list_of_gaps_holds_no_show_and_every_list_has_an_end_of_its_own() {
+    let mut timeline = Timeline::default();
+    let news = timeline.update(&list(0, "a-@0 b-@2"), at(5.0));
+    assert!(!news.has_show);
+    let news = timeline.update(&list(0, "a-@0 b-@2 c@4"), at(7.0));
+    assert_eq!((news.has_show, news.end), (true, Some(at(6.0))));
+    // A successor's list that is behind.
+    let mut timeline = timeline.for_successor();
+    let frozen = list(1, "b-@2 c@4");
+    timeline.update(&list(1, "b-@2 c@4 d@6"), at(9.0));
+    assert_eq!(timeline.update(&frozen, at(9.0)).end, Some(at(6.0)));
+    let news = timeline.update_unchanged(&frozen, at(9.0));
+    assert_eq!(
+        (news.end, timeline.newest().unwrap().end),
+        (Some(at(6.0)), at(8.0))
+    );
+}
+
+#[test]
+fn a_break_goes_on_when_the_mark_of_its_beginning_has_slid_out() {
+    let news = follow(&[
+        (9.0, 0, "a@0 b(@2 c@4", "a@0"),
+        (11.0, 2, "c@4 d@6", ""),
+        (13.0, 4, "e@8 f@10", ""),
+        // From another server, which is behind.
+        (13.5, 3, "d@6 e@8", ""),
+        (14.0, 4, "e@8 f@10", ""),
+        (15.0, 5, "f@10 g)@12 h@14", "g@12 h@14"),
+        (17.0, 7, "h@14 i@16", "i@16"),
+        // Another begins and ends, and what is before the marks is the show.
+        (19.0, 8, "i@16 j(@18 k)@20 l@22", "k@20 l@22"),
+        (21.0, 11, "l@22 m@24", "m@24"),
+        // The end may be among what nobody saw.
+        (23.0, 13, "n(@26 o@28", ""),
+        (29.0, 16, "q@32 r@34", "q@32 r@34"),
+    ]);
+    let counted: Vec<_> = news.iter().map(|news| news.advertisements).collect();
+    assert_eq!(counted, [2, 1, 2, 0, 0, 0, 0, 1, 0, 2, 0]);
+    // A successor knows too; a break without an end ends some time.
+    let mut timeline = Timeline::default();
+    timeline.update(&list(0, "a@0 b(@2"), at(5.0));
+    let mut timeline = timeline.for_successor();
+    let mut recorded_from = None;
+    for n in 2..400_u32 {
+        let start = f64::from(n) * 2.0;
+        let segments = format!("s{}@{} s{n}@{start}", n - 1, start - 2.0);
+        let news = timeline.update(&list(u64::from(n) - 1, &segments), at(start + 3.0));
+        if !news.wanted.is_empty() {
+            recorded_from.get_or_insert(start);
+        }
+    }
+    assert_eq!(recorded_from, Some(602.0));
+}
+
+#[test]
+fn what_cannot_be_read_is_counted_once_and_not_missed() {
+    let news = follow(&[
+        (9.0, 0, "a@0 b? c@4 d?", "a@0 c@4"),
+        (11.0, 1, "b? c@4 d?", ""),
+        (11.0, 3, "d? e?", ""),
+        // Both have left; nobody missed them, but the one after them.
+        (17.0, 6, "g@12 h?", "g@12"),
+        (19.0, 6, "g@12 h? i@16 j?", "i@16"),
+        // A restart counts again.
+        (60.0, 0, "a@50 b?", "a@50"),
+    ]);
+    let counted: Vec<_> = news.iter().map(|n| (n.unreadable, n.missed)).collect();
+    assert_eq!(counted, [(2, 0), (0, 0), (1, 0), (1, 1), (1, 0), (1, 0)]);
+}
