@@ -9,8 +9,9 @@ help: ## what there is
 
 demo: ## a live stream, recorded by one node and replicated by another (SECONDS=40 to end by itself)
 	@scripts/need cc=gcc ffmpeg=ffmpeg
-	$(CARGO) build --release --workspace --bins
-	@SECONDS="$(SECONDS)" target/release/demo
+	@echo "building; the first time takes some minutes (make test goes on from what it builds)"
+	$(CARGO) build --workspace --bins
+	@SECONDS="$(SECONDS)" target/debug/demo
 
 test: ## all tests, on real processes, real video and a real Postgres
 	@scripts/need cc=gcc ffmpeg=ffmpeg openssl=openssl /usr/sbin/nginx=nginx /usr/lib/*/faketime/libfaketime.so.1=faketime /usr/lib/postgresql/*/bin/postgres=postgresql \

@@ -10,6 +10,8 @@
 //! output, while it still needs other runs, has to collect it at once ([`Running::whole`] in a
 //! task): else the one that it waits for may wait for that one's permit.
 //!
+//! What is likely to be asked for again is kept ready (`warm.rs`).
+//!
 //! There is no shell, and no text of a request among the arguments: callers build them from
 //! numbers and names that they know.
 
@@ -18,6 +20,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 mod transitions;
+mod warm;
 
 use std::ffi::OsString;
 use std::io;
@@ -39,6 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::error::FfmpegError;
 pub(crate) use self::transitions::{Transition, Transitions};
+use self::warm::Warm;
 
 /// More threads than that make none of our work faster.
 const MAX_THREADS: usize = 4;
@@ -62,6 +66,11 @@ static RUNNING: LazyLock<IntGaugeVec> =
 static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Runs of ffmpeg that wait until another has ended";
     metrics::gauge("ffmpeg_waiting", help, &[])
+});
+
+static WARM: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "ffmpeg processes that were started for requests to come";
+    metrics::gauge("ffmpeg_warm", help, &[])
 });
 
 /// Counts as long as it lives.
@@ -114,13 +123,16 @@ pub(crate) struct Ffmpeg {
     /// Every process is waited for by one of these.
     tasks: TaskTracker,
     threads: usize,
+    /// Processes for requests to come.
+    warm: Warm,
     /// What it said of itself.
     transitions: OnceCell<Transitions>,
 }
 
 impl Ffmpeg {
-    /// At most so many processes of this program at once, and so many jobs more that wait.
-    pub(crate) fn new(program: PathBuf, processes: usize, queue: usize) -> Ffmpeg {
+    /// At most so many processes of this program at once, and so many jobs more that wait; besides,
+    /// so many processes that wait for requests.
+    pub(crate) fn new(program: PathBuf, processes: usize, queue: usize, warm: usize) -> Ffmpeg {
         let processes = processes.clamp(1, Semaphore::MAX_PERMITS / 2);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ffmpeg {
@@ -132,6 +144,7 @@ impl Ffmpeg {
             )),
             tasks: TaskTracker::new(),
             threads: cores.min(MAX_THREADS),
+            warm: Warm::new(warm),
             transitions: OnceCell::new(),
         }
     }
@@ -166,6 +179,7 @@ impl Ffmpeg {
 
     /// Waits until no process is left. Those whose output nobody takes any more are killed.
     pub(crate) async fn ended(&self) {
+        self.warm.end();
         self.tasks.close();
         self.tasks.wait().await;
     }

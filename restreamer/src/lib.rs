@@ -115,13 +115,18 @@ pub struct Options {
     /// How many requests may wait for ffmpeg beyond those that it works for; further ones get 503
     #[arg(long, default_value_t = 32, value_name = "COUNT")]
     pub ffmpeg_queue: usize,
+
+    /// How many ffmpeg processes to keep ready for the next frame or cut of the same stream
+    #[arg(long, default_value_t = 2, value_name = "COUNT")]
+    pub ffmpeg_warm: usize,
 }
 
 impl Options {
     fn ffmpeg(&self) -> Ffmpeg {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let processes = self.ffmpeg_processes.unwrap_or_else(cores);
-        Ffmpeg::new(self.ffmpeg.clone(), processes, self.ffmpeg_queue)
+        let program = self.ffmpeg.clone();
+        Ffmpeg::new(program, processes, self.ffmpeg_queue, self.ffmpeg_warm)
     }
 }
 

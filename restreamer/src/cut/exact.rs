@@ -20,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 
 use futures::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::encode::EncodeError;
@@ -29,6 +29,8 @@ use super::stretch::Stretch;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Job};
 use crate::mpegts::TsError;
+use crate::mpegts::demux::Unit;
+use crate::mpegts::mux::Muxer;
 use crate::mpegts::retime::Start;
 
 use self::assembly::{Assembly, Slot};
@@ -136,21 +138,25 @@ async fn send(job: &Job, stretch: Stretch, sender: &Sender) -> Result<(), ExactE
     let (begun, stretch) = blocking(move || begin(&stretch).map(|begun| (begun, stretch))).await?;
     let (next, last) = (begun.next, stretch.sources.len() - 1);
     let edge = Edge::new(job, begun).await?;
-    // While the start and the middle are being sent, the end is made.
+    // While the start and the middle are being sent, the end is made; but what a client waits for
+    // first has all processors until its first picture is there.
+    let (first_picture, is_there) = oneshot::channel();
     let ending = (next <= last).then(|| {
         let (job, stretch) = (job.clone(), stretch.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
+            // Where none has to be made, it is dropped.
+            let _ = is_there.await;
             let begun = blocking(move || end(&stretch)).await?;
             Edge::new(&job, begun).await
         }))
     });
-    edge.send(sender, true).await?;
+    edge.send(sender, Some(first_picture)).await?;
     for source in stretch.sources.get(next..last).unwrap_or_default() {
         give(sender, Piece::Whole(source.path.clone())).await;
     }
     if let Some(ending) = ending {
         match ending.await {
-            Ok(edge) => edge?.send(sender, false).await?,
+            Ok(edge) => edge?.send(sender, None).await?,
             Err(error) => return Err(ExactError::Ffmpeg(FfmpegError::Run(error.into()))),
         }
     }
@@ -174,30 +180,30 @@ impl Edge {
         })
     }
 
-    /// Sends it as far as it is there, and waits for pictures that are being coded.
-    async fn send(mut self, sender: &Sender, begins: bool) -> Result<(), ExactError> {
+    /// Sends it as far as it is there, and waits for pictures that are being coded. With
+    /// `first_picture` it begins a stretch, and tells when its first picture is there.
+    async fn send(
+        mut self,
+        sender: &Sender,
+        mut first_picture: Option<oneshot::Sender<()>>,
+    ) -> Result<(), ExactError> {
         let Some(start) = self.assembly.start else {
             return Ok(());
         };
-        let muxer = &mut self.assembly.muxer;
-        let mut is_first = true;
-        let mut flush = async |bytes: Vec<u8>| {
-            if bytes.is_empty() {
-                return;
-            }
-            if std::mem::take(&mut is_first) {
-                if begins {
-                    give(sender, Piece::Begins(start)).await;
-                }
-                give(sender, Piece::Edge(bytes)).await;
-            } else {
-                give(sender, Piece::Data(bytes)).await;
-            }
+        let mut edge = Sending {
+            muxer: Some(self.assembly.muxer),
+            begins: first_picture.is_some().then_some(start),
+            is_first: true,
+            sender,
         };
+        if self.encoders.is_empty() {
+            first_picture = None;
+        }
+        let mut units = Vec::new();
         for slot in self.assembly.slots {
             let mut unit = match slot {
                 Slot::Copied(unit) => {
-                    muxer.add(&unit);
+                    units.push(unit);
                     continue;
                 }
                 Slot::Anew(unit) => unit,
@@ -215,15 +221,63 @@ impl Edge {
                 if let Some(picture) = encoder.ready() {
                     break picture?;
                 }
-                flush(muxer.packets()).await;
+                edge.send(std::mem::take(&mut units)).await?;
                 break encoder.next().await?;
             };
-            muxer.add(&unit);
+            if let Some(waits) = first_picture.take() {
+                // Where the stretch has no other end, nobody does.
+                let _ = waits.send(());
+            }
+            units.push(unit);
         }
         for encoder in self.encoders {
             encoder.finish().await?;
         }
-        flush(muxer.packets()).await;
+        edge.send(units).await
+    }
+}
+
+/// An edge that is being sent.
+struct Sending<'a> {
+    /// Always there, but while it is at work.
+    muxer: Option<Muxer>,
+    /// What a stretch begins with, until it is sent.
+    begins: Option<Start>,
+    /// True iff nothing of it was sent.
+    is_first: bool,
+    sender: &'a Sender,
+}
+
+impl Sending<'_> {
+    /// Puts units into packets, which are megabytes, where that may take its time.
+    async fn send(&mut self, units: Vec<Unit>) -> Result<(), ExactError> {
+        if units.is_empty() {
+            return Ok(());
+        }
+        let Some(mut muxer) = self.muxer.take() else {
+            // Only after an error, after which nothing more is sent.
+            return Ok(());
+        };
+        let made = blocking(move || {
+            for unit in &units {
+                muxer.add(unit);
+            }
+            let packets = muxer.packets();
+            Ok((muxer, packets))
+        });
+        let (muxer, packets) = made.await?;
+        self.muxer = Some(muxer);
+        if packets.is_empty() {
+            return Ok(());
+        }
+        if let Some(start) = self.begins.take() {
+            give(self.sender, Piece::Begins(start)).await;
+        }
+        let piece = match std::mem::take(&mut self.is_first) {
+            true => Piece::Edge(packets),
+            false => Piece::Data(packets),
+        };
+        give(self.sender, piece).await;
         Ok(())
     }
 }

@@ -25,8 +25,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A picture of 8K without any compression is less.
 const MAX_BYTES: usize = 256 << 20;
 
-/// The times that are given to the decoder begin here, in ticks: all of them are positive.
-const FIRST: i64 = 60 * TICKS_A_SECOND;
+/// When the picture that is wanted is shown in what is given to the decoder, in ticks: always the
+/// same, so that the next frame finds a decoder that was started with the same arguments, and late
+/// enough that nothing before it is below 0.
+const WANTED_AT: i64 = 3600 * TICKS_A_SECOND;
 
 /// The picture shown at an instant that a stretch covers, as PNG.
 ///
@@ -61,7 +63,7 @@ pub(crate) async fn frame(
         .iter()
         .filter(|picture| !picture.is_disposable || picture.unit == wanted.unit);
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
-    let shift = FIRST - units.iter().map(|unit| unit.dts).min().unwrap_or(0);
+    let shift = WANTED_AT - wanted.pts;
     // Nothing but pictures, so that the decoder waits for nothing else.
     let program = match footage.main.codec {
         Codec::H264 | Codec::H265 => Program::of(footage.main),
@@ -73,14 +75,13 @@ pub(crate) async fn frame(
         unit.dts += shift;
         muxer.add(unit);
     }
-    let time = wanted.pts + shift;
     let threads = job.threads();
     let arguments = format!(
         // What follows an open key picture is as good as any, which the decoder doubts.
         "-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
-         -vf trim=start_pts={time}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
+         -vf trim=start_pts={WANTED_AT}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
          -f image2pipe pipe:1",
-        time + 1
+        WANTED_AT + 1
     );
     let arguments = arguments.split_whitespace().map(OsString::from).collect();
     let input = Input::Bytes(vec![muxer.packets().into()]);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,9 @@ const LONG: [&str; 2] = ["encode", "waveform"];
 
 /// So many chunks of output wait for whoever takes them; then ffmpeg waits.
 const CHUNKS: usize = 8;
+
+/// What is asked for again and again with the same arguments, by somebody who waits for it.
+const AGAIN: [&str; 2] = ["cut", "frame"];
 
 /// A run that has yet to begin.
 pub(super) struct Run {
@@ -85,7 +89,16 @@ impl Run {
         let running = Counted::new(&RUNNING);
         tracing::debug!(purpose, arguments = ?self.arguments, "ffmpeg starts");
         let begun = Instant::now();
+        let next = AGAIN.contains(&purpose).then(|| {
+            let ffmpeg = Arc::clone(&self.ffmpeg);
+            (ffmpeg, self.arguments.clone())
+        });
         let outcome = self.process(&stop).await;
+        if let Some((ffmpeg, arguments)) = next
+            && outcome.is_ok()
+        {
+            ffmpeg.replace(arguments);
+        }
         SECONDS
             .with_label_values(&[purpose])
             .inc_by(begun.elapsed().as_secs_f64());
@@ -101,26 +114,15 @@ impl Run {
 
     /// Starts the process and sees it to its end; none is left when this returns.
     async fn process(self, stop: &CancellationToken) -> Result<(), FfmpegError> {
-        let program = &self.ffmpeg.program;
-        let mut command = Command::new(program);
-        command
-            .args(["-nostdin", "-hide_banner", "-loglevel", "error"])
-            .args(["-filter_threads", "1", "-filter_complex_threads", "1"])
-            .args(&self.arguments)
-            // Neither files nor its log anywhere.
-            .env_remove("FFREPORT")
-            .stdin(match self.input {
-                Input::None => Stdio::null(),
-                _ => Stdio::piped(),
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Where this future itself is dropped: the runtime has ended.
-            .kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => FfmpegError::Missing(program.clone()),
-            _ => FfmpegError::Run(error),
-        })?;
+        let has_input = !matches!(self.input, Input::None);
+        let warm = match has_input {
+            true => self.ffmpeg.warm.take(&self.arguments).await,
+            false => None,
+        };
+        let mut child = match warm {
+            Some(child) => child,
+            None => spawn(&self.ffmpeg.program, &self.arguments, has_input).await?,
+        };
         if LONG.contains(&self.purpose) {
             lower_priority(&child);
         }
@@ -147,6 +149,36 @@ impl Run {
             }
         }
     }
+}
+
+/// Starts a process.
+pub(super) async fn spawn(
+    program: &Path,
+    arguments: &[OsString],
+    has_input: bool,
+) -> Result<Child, FfmpegError> {
+    let mut command = Command::new(program);
+    command
+        .args(["-nostdin", "-hide_banner", "-loglevel", "error"])
+        .args(["-filter_threads", "1", "-filter_complex_threads", "1"])
+        .args(arguments)
+        // Neither files nor its log anywhere.
+        .env_remove("FFREPORT")
+        .stdin(match has_input {
+            true => Stdio::piped(),
+            false => Stdio::null(),
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Where a future that has it is dropped, or the runtime ends.
+        .kill_on_drop(true);
+    // Whoever starts a process waits until that has its first turn on a processor.
+    let spawned = tokio::task::spawn_blocking(move || command.spawn()).await;
+    let spawned = spawned.map_err(io::Error::from).and_then(|child| child);
+    spawned.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => FfmpegError::Missing(program.to_owned()),
+        _ => FfmpegError::Run(error),
+    })
 }
 
 /// Feeds and reads a process until it has closed its output, and hands that on. Gives what it

@@ -18,7 +18,8 @@ fn program(directory: &TempDir, script: &str) -> PathBuf {
 }
 
 fn pool(directory: &TempDir, script: &str, processes: usize, queue: usize) -> Arc<Ffmpeg> {
-    Arc::new(Ffmpeg::new(program(directory, script), processes, queue))
+    let program = program(directory, script);
+    Arc::new(Ffmpeg::new(program, processes, queue, 0))
 }
 
 /// True iff a process is there, as a zombie too.
@@ -104,7 +105,7 @@ async fn a_failure_is_the_last_item_and_says_what_was_said_last() {
         .unwrap_err();
     assert!(error.to_string().contains("the disk"), "{error}");
     // And a program that is not there is named.
-    let nowhere = Arc::new(Ffmpeg::new("/nowhere/ffmpeg".into(), 1, 0));
+    let nowhere = Arc::new(Ffmpeg::new("/nowhere/ffmpeg".into(), 1, 0, 1));
     let error = nowhere
         .job()
         .run("test", vec![], Input::None)
@@ -199,4 +200,57 @@ async fn to_ask_what_ffmpeg_knows_takes_no_request_s_room() {
     assert_eq!(made.whole(100).await.unwrap(), "made\n");
     asking.abort();
     ffmpeg.ended().await;
+}
+
+/// Gives its input back, and says which process it is.
+const WHO: &str = r#"echo $$ >>"$0.pids"; cat; echo $$"#;
+
+fn started(directory: &TempDir) -> Vec<String> {
+    let pids = std::fs::read_to_string(directory.path().join("ffmpeg.pids"));
+    let pids = pids.unwrap_or_default();
+    pids.lines().map(str::to_owned).collect()
+}
+
+async fn who(ffmpeg: &Arc<Ffmpeg>, argument: &str) -> String {
+    let input = Input::Bytes(vec!["input ".into()]);
+    let run = ffmpeg.job().run("frame", vec![argument.into()], input);
+    let said = run.whole(100).await.unwrap();
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    let pid = said.strip_prefix("input ");
+    pid.unwrap_or_else(|| panic!("{said}")).to_owned()
+}
+
+#[tokio::test]
+async fn who_asks_again_finds_a_process_that_has_started_already() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = Arc::new(Ffmpeg::new(program(&directory, WHO), 1, 0, 2));
+    let first = who(&ffmpeg, "a").await;
+    let has_started = |count| started(&directory).len() == count;
+    until("none waits", || has_started(2)).await;
+    let second = who(&ffmpeg, "a").await;
+    assert_eq!(started(&directory)[..2], [first, second]);
+    // One that was killed by others is no answer.
+    until("none waits", || has_started(3)).await;
+    let third = started(&directory)[2].clone();
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &third])
+        .status();
+    assert!(killed.unwrap().success());
+    until("it is there", || !exists(&third)).await;
+    assert_ne!(who(&ffmpeg, "a").await, third);
+    // Other arguments, another process; the oldest goes for the newest.
+    until("none waits", || has_started(5)).await;
+    let oldest = started(&directory)[4].clone();
+    for (argument, count) in [("b", 7), ("c", 9)] {
+        who(&ffmpeg, argument).await;
+        until("none waits", || has_started(count)).await;
+    }
+    until("the oldest stays", || !exists(&oldest)).await;
+    // None is left.
+    ffmpeg.ended().await;
+    let left: Vec<String> = started(&directory)
+        .into_iter()
+        .filter(|pid| exists(pid))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
 }

@@ -118,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_names_of_the_real_ffmpeg() {
-        let ffmpeg = Arc::new(Ffmpeg::new("ffmpeg".into(), 1, 0));
+        let ffmpeg = Arc::new(Ffmpeg::new("ffmpeg".into(), 1, 0, 0));
         let known = ffmpeg.transitions().await.unwrap();
         for name in ["fade", "wipeleft", "circleopen", "hblur", "zoomin"] {
             assert_eq!(known.get(name).unwrap().as_str(), name);

@@ -13,7 +13,7 @@ use crate::mpegts::packet::{self, PACKET};
 use crate::mpegts::tables::Codec;
 
 use super::ExactError;
-use super::reel::Order;
+use super::reel::{Order, WANTED_FROM};
 
 /// Pictures as they come from an encoder: each as its access unit, in the order shown. None of them
 /// is shown before one that is decoded earlier, and the first needs no other.
@@ -36,7 +36,7 @@ impl Encoder {
         let running = job.run("cut", arguments, input);
         let (sender, pictures) = mpsc::channel(order.count + 2);
         let task = tokio::spawn(async move {
-            if let Err(error) = read(running, &sender).await {
+            if let Err(error) = read(running, order.count, &sender).await {
                 let _ = sender.send(Err(error)).await;
             }
         });
@@ -68,27 +68,26 @@ impl Encoder {
         picture.unwrap_or(Err(ExactError::Miscounted { wanted, made }))
     }
 
-    /// Waits for the end, before which no other picture may come.
+    /// Waits for its end.
     pub(super) async fn finish(mut self) -> Result<(), ExactError> {
         match self.pictures.recv().await {
-            None => Ok(()),
             Some(Err(error)) => Err(error),
-            Some(Ok(_)) => Err(ExactError::Miscounted {
-                wanted: self.wanted,
-                made: self.wanted + 1,
-            }),
+            _ => Ok(()),
         }
     }
 }
 
-/// Sends the pictures that ffmpeg writes.
+/// Sends the first `count` pictures that ffmpeg writes. What it makes of pictures after them, which
+/// some of them needed, nobody wants.
 async fn read(
     mut running: Running,
+    count: usize,
     pictures: &mpsc::Sender<Result<Vec<u8>, ExactError>>,
 ) -> Result<(), ExactError> {
     let mut demuxer = Demuxer::new(Damage::Fails);
     // Bytes that are no whole packet yet, and how many came before them.
     let (mut rest, mut before) = (Vec::new(), 0);
+    let mut left = count;
     while let Some(chunk) = running.next().await {
         rest.extend_from_slice(&chunk?);
         let whole = rest.len() - rest.len() % PACKET;
@@ -99,27 +98,34 @@ async fn read(
         }
         rest.drain(..whole);
         before += whole;
-        give(demuxer.units(), pictures).await;
+        give(demuxer.units(), &mut left, pictures).await;
+        if left == 0 {
+            return Ok(());
+        }
     }
     let media = demuxer.finish(before).map_err(ExactError::Made)?;
-    give(media.units.into_iter(), pictures).await;
+    give(media.units.into_iter(), &mut left, pictures).await;
     Ok(())
 }
 
+/// Sends pictures, as many as are left to send.
 async fn give(
     units: impl Iterator<Item = Unit>,
+    left: &mut usize,
     pictures: &mpsc::Sender<Result<Vec<u8>, ExactError>>,
 ) {
-    for mut unit in units.filter(|unit| unit.codec.is_video()) {
+    let videos = units.filter(|unit| unit.codec.is_video());
+    for mut unit in videos.take(*left) {
         let picture = std::mem::take(unit.payload_mut());
         let _ = pictures.send(Ok(picture)).await;
+        *left -= 1;
     }
 }
 
 fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
     let threads = threads.to_string();
-    // Of all that is decoded, exactly the pictures that are wanted.
-    let filter = format!("trim=start_pts={}:end_pts={}", order.first, order.last + 1);
+    // Nothing here depends on the place of the cut: the next one finds a process that waits.
+    let filter = format!("trim=start_pts={WANTED_FROM}");
     let mut arguments = vec![
         "-copyts",
         // Decoding may begin with an open group of pictures: what follows its key picture is as

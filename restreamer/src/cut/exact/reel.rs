@@ -19,9 +19,10 @@ const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
 /// An instant before all others.
 const NEVER: i64 = i64::MIN;
 
-/// The first time of decoding of what is given to an encoder, in ticks: not so small that
-/// anything before it would be below 0.
-const ENCODER_BEGINS: i64 = 10 * TICKS_A_SECOND;
+/// When the first picture that is wanted is shown in what is given to an encoder, in ticks: always
+/// the same, so that encoders have the same arguments, and not so early that anything before it
+/// would be below 0.
+pub(super) const WANTED_FROM: i64 = 3600 * TICKS_A_SECOND;
 
 /// Segments taken apart, of which pictures and sound are taken.
 #[derive(Debug)]
@@ -51,12 +52,8 @@ pub(super) enum Other {
 pub(super) struct Order {
     /// How they are coded.
     pub(super) codec: Codec,
-    /// A stream of nothing but them and those that they need.
+    /// A stream of nothing but them, the first at [`WANTED_FROM`], and those that they need.
     pub(super) stream: Vec<u8>,
-    /// When the first of them is shown in it, in ticks.
-    pub(super) first: i64,
-    /// When the last of them is shown in it.
-    pub(super) last: i64,
     /// How many they are.
     pub(super) count: usize,
     /// The profile and level of H.264.
@@ -175,9 +172,8 @@ impl Reel {
     pub(super) fn order(&self, encode: &[usize]) -> Option<Order> {
         let begin = plan::decode_from(&self.pictures, encode)?;
         let end = *encode.iter().max()?;
-        let pts = encode.iter().map(|at| self.pictures[*at].pts);
-        let (first, last) = (pts.clone().min()?, pts.max()?);
-        let shift = ENCODER_BEGINS - self.pictures[begin].dts;
+        let first = encode.iter().map(|at| self.pictures[*at].pts).min()?;
+        let shift = WANTED_FROM - first;
         let program = Program::of(self.footages[0].main);
         let mut muxer = Muxer::new(program, 0);
         let parameters = self.parameters(begin);
@@ -199,8 +195,6 @@ impl Reel {
         Some(Order {
             codec: self.codec(),
             stream: muxer.packets(),
-            first: first + shift,
-            last: last + shift,
             count: encode.len(),
             profile: video::h264_profile(&parameters),
         })

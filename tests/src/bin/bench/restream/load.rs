@@ -70,12 +70,23 @@ impl Done {
 
 /// Asks as fast as it can.
 pub(super) async fn wrk(load: &Load, connections: usize, time: Duration) -> Done {
+    run(Command::new("wrk"), load, connections, time).await
+}
+
+/// The same, on what others leave of the processor: load that comes from other machines in life
+/// and must not be what keeps the one that is measured waiting.
+pub(super) async fn wrk_behind(load: &Load, connections: usize, time: Duration) -> Done {
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0", "wrk"]);
+    run(command, load, connections, time).await
+}
+
+async fn run(mut command: Command, load: &Load, connections: usize, time: Duration) -> Done {
     let mut file = NamedTempFile::new().expect("a temporary file");
     let report = "done = function(s, l, r) io.write(string.format(\"RESULT %d %d %d %d %d %d\\n\", \
         s.requests, s.bytes, s.duration, s.errors.connect + s.errors.read + s.errors.write + \
         s.errors.status + s.errors.timeout, l:percentile(50), l:percentile(99))) end\n";
     write!(file, "{}{report}", load.script).expect("a script");
-    let mut command = Command::new("wrk");
     command
         .args([
             "-t1",

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::bare;
 use super::load::{Load, wrk};
 use super::site::{PER_HOUR, Site};
 use super::{Medians, ROUNDS, TURN};
@@ -25,7 +26,9 @@ pub(super) async fn run(site: &Site) {
     let many: Vec<String> = (0..20).map(|n| path(3 + n % 18, n * 3 % 60)).collect();
     let text = site.node().get(&one).await;
     assert_eq!(text.text().matches("#EXTINF").count(), PER_HOUR);
-    // The socket's limit: the same bytes as a file, from nginx.
+    // The socket's limit: the same bytes from memory with nothing else to do, and as a file, from
+    // nginx, which needs no copy of them.
+    let bare = format!("http://{}", bare::serve(&text.body));
     fs::write(site.node().base_dir().join("hour.m3u8"), &text.body).expect("a file");
     let gzip = |load: Load| load.with("Accept-Encoding", "gzip");
     let contenders = [
@@ -33,6 +36,7 @@ pub(super) async fn run(site: &Site) {
         ("one range, gzip", gzip(Load::one(&site.ours(), &one))),
         ("20 ranges", Load::many(&site.ours(), &many)),
         ("20 ranges, gzip", gzip(Load::many(&site.ours(), &many))),
+        ("a bare socket, the same bytes", Load::one(&bare, "/")),
         (
             "nginx, the same text as a file",
             Load::one(&site.nginx(), "/segments/hour.m3u8"),
@@ -53,9 +57,10 @@ pub(super) async fn run(site: &Site) {
     ));
     for (name, _) in &contenders {
         let rate = rates.of(name);
+        let of_bare = rate / rates.of("a bare socket, the same bytes");
         let original = if name.starts_with("one") {
             format!(
-                ", {:.0} times the original's {ORIGINAL_SAME}",
+                ", {:.0} times the original's {ORIGINAL_SAME}, {of_bare:.2} of a bare socket",
                 rate / ORIGINAL_SAME
             )
         } else if name.starts_with("20") {

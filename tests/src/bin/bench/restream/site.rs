@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tests::content::{sha256_base64, ts_bytes};
@@ -93,6 +93,17 @@ pub(super) fn make_hour(directory: &Path) {
         let (minute, second) = (n / 30, n % 30 * 2);
         let name = format!("{minute:02}:{second:02}.000000-2.0-full-{hash}.ts");
         fs::File::create(directory.join(name)).expect("a segment");
+    }
+}
+
+impl Drop for Site {
+    /// nginx's workers outlive a master that is killed: it is asked to end with them.
+    fn drop(&mut self) {
+        self.nginx.terminate();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.nginx.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
