@@ -141,10 +141,11 @@ impl MediaPlaylist {
         }
     }
 
-    /// True iff it says that all of its range is there, and nothing can be missing inside.
+    /// True iff it says that all of its range is there, and nothing can be missing inside or at
+    /// its start: there, no tag tells of a hole.
     #[must_use]
     pub fn has_no_hole(&self) -> bool {
-        self.is_complete && !self.runs.iter().skip(1).any(|run| run.after_hole)
+        self.is_complete && !self.runs.iter().any(|run| run.after_hole)
     }
 
     /// The lines above the first segment's.

@@ -141,11 +141,11 @@ fn known(
     app.answers.get(&key, &hours)
 }
 
-/// True iff a range is over, and so long that the stream brings nothing more of it.
+/// True iff a range is over, and so long that the stream brings nothing more of it. Without a
+/// start it begins with the first hour there is, and replication may bring an earlier one.
 fn is_past(bounds: Bounds) -> bool {
-    bounds
-        .end
-        .is_some_and(|end| Utc::now() - end > SETTLED_AFTER)
+    let Bounds { start, end } = bounds;
+    start.is_some() && end.is_some_and(|end| Utc::now() - end > SETTLED_AFTER)
 }
 
 /// The live playlist, brought up to date.

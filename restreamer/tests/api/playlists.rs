@@ -186,6 +186,12 @@ async fn only_what_is_complete_and_past_is_kept() {
         ("start=2026-01-02T03:10&end=2026-01-02T03:20", long, long),
         ("start=2026-01-02T03:10&end=2026-01-02T03:40", long, None),
         ("start=2026-01-02T03:10&end=2026-01-02T05:00", None, None),
+        // Begins with a hole, which no tag tells of.
+        ("start=2026-01-02T03:00&end=2026-01-02T03:20", None, None),
+        ("start=2026-01-02T03:00:05&end=2026-01-02T03:20", long, long),
+        ("start=2026-01-02T03:30:10&end=2026-01-02T03:40", long, None),
+        // The first hour may yet be another.
+        ("end=2026-01-02T03:20", None, None),
         ("start=2026-01-02T03:10", None, None),
         ("start=2026-01-02T03:10&end=9999-01-01", None, None),
     ];
