@@ -23,6 +23,8 @@ struct Scene {
     segments: Vec<Segment>,
     hours: BTreeMap<Hour, Arc<HourLines>>,
     view: View,
+    /// When it is `at(0)`, as what takes time has it.
+    begun: Instant,
 }
 
 impl Scene {
@@ -31,6 +33,7 @@ impl Scene {
             segments: Vec::new(),
             hours: BTreeMap::new(),
             view: View::new(at(start)),
+            begun: Instant::now(),
         }
     }
 
@@ -65,7 +68,8 @@ impl Scene {
             .range(first..)
             .map(|(_, lines)| Arc::clone(lines))
             .collect();
-        self.view.extend(&hours, at(now));
+        let instant = self.begun + Duration::from_secs(now.unsigned_abs());
+        self.view.extend(&hours, at(now), instant);
         let text = self.view.playlist().text().concat();
         match m3u8_rs::parse_playlist_res(&text) {
             Ok(Playlist::MediaPlaylist(playlist)) => playlist,
@@ -99,6 +103,7 @@ fn what_follows_a_young_hole_waits_until_it_is_filled() {
     // Never filled: 15 s after its end there is no hope left.
     scene.add(10, "2.0", "full");
     scene.add(12, "2.0", "full");
+    assert_eq!(scene.starts(10), "0 2 4 6");
     assert_eq!(scene.starts(24), "0 2 4 6");
     assert_eq!(scene.starts(25), "0 2 4 6 |10 12");
     // Over the edge of the hour.
@@ -107,11 +112,63 @@ fn what_follows_a_young_hole_waits_until_it_is_filled() {
     scene.add(18, "2.5", "full");
     scene.add(23, "2.0", "full");
     assert_eq!(scene.starts(26), "0 2 4 6 |10 12 14 16 18");
-    assert_eq!(scene.starts(38), "0 2 4 6 |10 12 14 16 18 |23");
+    // First seen then, though it is older.
+    assert_eq!(scene.starts(40), "0 2 4 6 |10 12 14 16 18");
+    assert_eq!(scene.starts(41), "0 2 4 6 |10 12 14 16 18 |23");
     // Too late.
     scene.add(8, "2.0", "full");
     scene.add(21, "2.0", "full");
-    assert_eq!(scene.starts(39), "0 2 4 6 |10 12 14 16 18 |23");
+    assert_eq!(scene.starts(42), "0 2 4 6 |10 12 14 16 18 |23");
+}
+
+#[test]
+fn a_hole_is_awaited_from_when_it_is_first_seen() {
+    // Each: polls with what comes before them and what the list says then.
+    type Step<'a> = (i64, &'a [i64], &'a str);
+    let table: [&[Step<'_>]; 4] = [
+        // Segments of 10 s, each 7 s late: the hole is 17 s old when it is first seen.
+        &[
+            (17, &[0], "0"),
+            (37, &[20], "0"),
+            (38, &[10], "0 10 20"),
+            // Awaited in vain.
+            (57, &[40], "0 10 20"),
+            (71, &[], "0 10 20"),
+            (72, &[], "0 10 20 |40"),
+        ],
+        // The clock is a minute ahead of the origin.
+        &[
+            (70, &[0], "0"),
+            (90, &[20], "0"),
+            (104, &[], "0"),
+            (105, &[], "0 |20"),
+        ],
+        // Filled from either side, what is left has been awaited as long; several at once.
+        &[
+            (70, &[0], "0"),
+            (110, &[40], "0"),
+            (114, &[10], "0 10"),
+            (120, &[30, 60], "0 10"),
+            (125, &[], "0 10 |30 40"),
+            (134, &[], "0 10 |30 40"),
+            (135, &[], "0 10 |30 40 |60"),
+        ],
+        // Who only begins to look does not know; then the dates decide.
+        &[
+            (44, &[0, 20, 40], "0 |20"),
+            (58, &[], "0 |20"),
+            (59, &[], "0 |20 |40"),
+        ],
+    ];
+    for (row, steps) in table.into_iter().enumerate() {
+        let mut scene = Scene::new(0);
+        for &(now, new, expected) in steps {
+            for &start in new {
+                scene.add(start, "10.0", "full");
+            }
+            assert_eq!(scene.starts(now), expected, "row {row} at {now}");
+        }
+    }
 }
 
 #[test]
@@ -126,6 +183,7 @@ fn what_is_doubtful_waits_for_better() {
     assert_eq!(scene.starts(7), "0 2 4");
     scene.add(6, "2.0", "suspect");
     scene.add(8, "2.0", "full");
+    assert_eq!(scene.starts(8), "0 2 4");
     assert_eq!(scene.starts(22), "0 2 4");
     // What follows it may follow it with a hole, which is as old as its end.
     assert_eq!(scene.starts(23), "0 2 4 6 |8");
@@ -157,7 +215,8 @@ fn a_segment_of_no_length_is_listed_once() {
         assert_eq!(scene.starts(now), "0");
     }
     scene.add(1, "0.005", "suspect");
-    for now in [41, 60, 80] {
+    assert_eq!(scene.starts(41), "0");
+    for now in [56, 60, 80] {
         assert_eq!(scene.starts(now), "0 |1");
     }
 }

@@ -6,16 +6,22 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::segment::Segment;
-use common::selection::{Piece, Selection, TimeRange, select, select_after};
+use common::selection::{Piece, TimeRange, select, select_after};
+use tokio::time::Instant;
 
 use crate::hls::{HourLines, MediaPlaylist, Run, longest_millis, runs, target_seconds};
 
 /// What follows a hole that is younger is held back: the other node's copy, or the next try,
 /// may still fill it, and nothing can be put in later.
 const HOLD_BACK: TimeDelta = TimeDelta::seconds(15);
+
+/// So long it has been awaited too: where segments are long, or an origin's dates lag behind the
+/// clock, a hole is old by its dates when it is first seen, and filled a second later.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The most that a live list holds (SPEC §4: more needs both bounds). What is older slides out.
 const MAX_LENGTH: TimeDelta = TimeDelta::hours(12);
@@ -37,6 +43,18 @@ pub(crate) struct View {
     media_sequence: u64,
     /// How many discontinuities were let go of.
     discontinuity_sequence: u64,
+    /// What it holds back for, in order of time.
+    awaited: Vec<Awaited>,
+}
+
+/// A hole that may yet be filled, or a segment that is cut short or doubtful and may yet come in
+/// full.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    /// When it was first seen.
+    since: Instant,
 }
 
 impl View {
@@ -50,6 +68,7 @@ impl View {
             target: 0,
             media_sequence: 0,
             discontinuity_sequence: 0,
+            awaited: Vec::new(),
         }
     }
 
@@ -59,8 +78,14 @@ impl View {
     }
 
     /// Adds what has come since. `hours` are those from the hour before [`View::next`] on, in order
-    /// of time; `now` is the time.
-    pub(crate) fn extend(&mut self, hours: &[Arc<HourLines>], now: DateTime<Utc>) {
+    /// of time; `now` and `instant` are the time, once as dates have it and once for what takes
+    /// time.
+    pub(crate) fn extend(
+        &mut self,
+        hours: &[Arc<HourLines>],
+        now: DateTime<Utc>,
+        instant: Instant,
+    ) {
         self.renew(hours);
         let segments = || hours.iter().flat_map(|hour| hour.segments());
         let selection = match &self.last {
@@ -75,7 +100,12 @@ impl View {
                 select(range, segments())
             }
         };
-        let new = runs(hours, certain(&selection, self.last.is_none(), now));
+        let pieces = selection.pieces();
+        // Who has just begun to look cannot know for how long something has been missing.
+        let is_first = self.last.is_none();
+        let (count, awaited) = certain(pieces, is_first, &self.awaited, now, instant);
+        let new = runs(hours, pieces[..count].iter().copied());
+        self.awaited = awaited;
         for run in new {
             self.push(run);
         }
@@ -155,23 +185,44 @@ impl View {
     }
 }
 
-/// What of a selection will not change any more: up to the first hole that may yet be filled, and
-/// up to a segment that is cut short or doubtful and may yet come in full. What lies before the
-/// list's first segment is not told: `is_first` says that the selection begins with that.
-fn certain<'a>(
-    selection: &Selection<'a>,
+/// How many pieces of a selection will not change any more: those before the first that is
+/// awaited; and what is, `before` what was when the list was last brought up to date. `is_first`
+/// says that nothing was said yet: then dates alone decide, and what lies before the first segment
+/// is not told.
+fn certain(
+    pieces: &[Piece<'_>],
     is_first: bool,
+    before: &[Awaited],
     now: DateTime<Utc>,
-) -> impl Iterator<Item = Piece<'a>> {
-    let is_young = move |at: DateTime<Utc>| now - at < HOLD_BACK;
-    let pieces = selection.pieces();
-    let count = pieces
-        .iter()
-        .enumerate()
-        .position(|(index, piece)| match piece {
-            Piece::Hole(hole) => is_young(hole.end) && !(is_first && index == 0),
-            Piece::Segment(segment) => !segment.is_full() && is_young(segment.end()),
-        });
-    let certain: Vec<Piece<'a>> = pieces[..count.unwrap_or(pieces.len())].to_vec();
-    certain.into_iter()
+    instant: Instant,
+) -> (usize, Vec<Awaited>) {
+    let mut count = pieces.len();
+    let mut awaited = Vec::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        let (start, end) = match piece {
+            // After the newest: nothing is missing yet.
+            Piece::Hole(hole) if hole.end == DateTime::<Utc>::MAX_UTC => continue,
+            Piece::Hole(hole) if !(is_first && index == 0) => (hole.start, hole.end),
+            Piece::Segment(segment) if !segment.is_full() => (segment.start(), segment.end()),
+            _ => continue,
+        };
+        let since = awaited_since(before, start).unwrap_or(instant);
+        let is_patient = !is_first && instant.saturating_duration_since(since) < PATIENCE;
+        if now - end < HOLD_BACK || is_patient {
+            count = count.min(index);
+        }
+        if count < pieces.len() {
+            // Those after the first wait at the same time, not one after the other.
+            awaited.push(Awaited { start, end, since });
+        }
+    }
+    (count, awaited)
+}
+
+/// Since when what begins there is awaited: it is what is left of something larger, or that
+/// itself.
+fn awaited_since(awaited: &[Awaited], start: DateTime<Utc>) -> Option<Instant> {
+    let after = awaited.partition_point(|a| a.start <= start);
+    let last = awaited.get(after.checked_sub(1)?)?;
+    (start == last.start || start < last.end).then_some(last.since)
 }

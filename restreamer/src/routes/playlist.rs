@@ -15,6 +15,7 @@ use common::names::{Channel, Quality};
 use common::segment::Hour;
 use common::selection::TimeRange;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 pub(crate) use self::answers::Answers;
 
@@ -176,7 +177,7 @@ fn live(
         .copied()
         .filter(|&hour| hour >= first)
         .collect();
-    view.extend(&app.index.hours(rendition, &needed)?, now);
+    view.extend(&app.index.hours(rendition, &needed)?, now, Instant::now());
     view.slide(
         existing
             .first()

@@ -2,6 +2,8 @@
 //! on (SPEC §4), and what must never be a 500.
 #![allow(clippy::unwrap_used, reason = "a helper of tests reports by panicking")]
 
+mod hangups;
+
 use std::fs;
 use std::time::Duration;
 
@@ -184,23 +186,6 @@ async fn any_page_may_ask() {
         let answer = raw::request(address, "GET", target, &[origin]).await;
         let allowed = answer.header("access-control-allow-origin");
         assert_eq!(allowed, Some("*"), "{target}");
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_hangs_up_changes_nothing_for_others() {
-    let node = node(&["2026-01-02T00"]).await;
-    let directory = node.base_dir().join("test/source/2026-01-02T00");
-    let target = "/playlist/test/source.m3u8";
-    for n in 1..=20 {
-        let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
-        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        drop(stream);
-        let name = format!("{n:02}:00.000000-3.0-full-{}.ts", sha256_base64(b""));
-        fs::write(directory.join(name), "").unwrap();
-        let playlist = media(&node.get(target).await);
-        assert_eq!(playlist.segments.len(), 20 + n);
     }
 }
 
