@@ -26,9 +26,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use prometheus::{IntCounter, IntGauge};
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -150,7 +152,12 @@ pub async fn serve(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
+                    if is_out_of_room(&error) {
+                        sleep(ACCEPT_PAUSE).await;
+                    } else {
+                        // That client's concern, e.g. it has gone: others wait.
+                        yield_now().await;
+                    }
                     continue;
                 }
             };
@@ -192,6 +199,15 @@ pub async fn serve(
     if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(?grace, "gave up on requests that are still being answered");
     }
+}
+
+/// True iff the system has no room for one more connection, whoever comes.
+fn is_out_of_room(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }
 
 /// An open connection, counted as long as this lives.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,11 @@ const METRICS_HOST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A page of metrics is out in no time.
 const METRICS_GRACE: Duration = Duration::from_secs(1);
+
+/// What still blocks a thread at the end (a file that is being synced, a disk that hangs) has so
+/// long; then the process ends without it. With the 25 s that a service may take before, it is
+/// less than the 30 s after which the units and the compose file kill.
+const LAST_WORK: Duration = Duration::from_secs(3);
 
 /// So many tasks run before the system is asked who else has something to do. A task that sends a
 /// piece of a segment takes a tenth of a millisecond, to ask takes a thousandth; after 61 of them,
@@ -200,7 +206,7 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(async {
+    let outcome = live(runtime, LAST_WORK, async {
         let shutdown = CancellationToken::new();
         let signals = on_signals(&shutdown);
         let version = env!("CARGO_PKG_VERSION");
@@ -221,6 +227,14 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Runs a future to its end. Work that blocks a thread then has `last_work` to end: to drop a
+/// runtime waits for it for ever.
+fn live<T>(runtime: Runtime, last_work: Duration, life: impl Future<Output = T>) -> T {
+    let outcome = runtime.block_on(life);
+    runtime.shutdown_timeout(last_work);
+    outcome
 }
 
 /// Lets the process have as many files and connections open as it may: the limit that it starts
@@ -340,6 +354,27 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(shown, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn work_that_never_ends_does_not_keep_the_process() {
+        let (ended, end) = std::sync::mpsc::channel();
+        let (finish, finished) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().build();
+            let outcome = live(runtime.unwrap(), Duration::from_millis(100), async {
+                let (begun, has_begun) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || {
+                    let _ = begun.send(());
+                    finished.recv()
+                });
+                has_begun.await
+            });
+            let _ = ended.send(outcome);
+        });
+        let outcome = end.recv_timeout(Duration::from_secs(20));
+        assert_eq!(outcome, Ok(Ok(())));
+        drop(finish);
     }
 
     #[test]
