@@ -12,6 +12,7 @@ mod tombstones;
 mod writer;
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -58,6 +59,12 @@ impl StoreError {
         }
     }
 
+    /// The file or directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The operating system's word for it.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
@@ -70,6 +77,7 @@ impl StoreError {
 pub struct Store {
     base: Arc<Path>,
     unknown: Arc<Mutex<HashSet<PathBuf>>>,
+    unreadable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Store {
@@ -79,6 +87,7 @@ impl Store {
         Store {
             base: base.into(),
             unknown: Arc::default(),
+            unreadable: Arc::default(),
         }
     }
 
@@ -141,6 +150,16 @@ impl Store {
         if unknown.len() < MAX_REMEMBERED_UNKNOWN {
             tracing::info!(file = %file.display(), "skipped a file that is none of ours");
             unknown.insert(file);
+        }
+    }
+
+    /// Logs a directory that cannot be read and is done without, once.
+    pub fn note_unreadable(&self, directory: &Path, error: &dyn Display) {
+        // A poisoned set is still a set.
+        let noted = self.unreadable.lock();
+        let mut noted = noted.unwrap_or_else(PoisonError::into_inner);
+        if noted.len() < MAX_REMEMBERED_UNKNOWN && noted.insert(directory.to_owned()) {
+            tracing::warn!(%error, "left out what cannot be read");
         }
     }
 }

@@ -25,6 +25,9 @@ pub enum ApiError {
     /// 403: a part of the path begins with a dot.
     #[error("a part of the path begins with a dot")]
     Hidden,
+    /// 403: it is closed to this service; the log says which directory.
+    #[error("this node may not read that directory")]
+    Closed,
     /// 404: the text says what there is not.
     #[error("{0}")]
     NotFound(String),
@@ -62,7 +65,7 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             ApiError::BadRequest(_) => StatusCode::BAD_REQUEST,
-            ApiError::Hidden => StatusCode::FORBIDDEN,
+            ApiError::Hidden | ApiError::Closed => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,

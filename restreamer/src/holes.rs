@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::metrics;
-use common::names::{Channel, Quality};
 use common::segment::{Hour, Segment};
 use common::selection::{TimeRange, select};
-use common::store::Store;
+use common::store::{Store, StoreError};
 use prometheus::{GaugeVec, IntGaugeVec};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ApiError;
 use crate::hls::HourLines;
-use crate::index::{Index, Rendition};
+use crate::index::{Index, IndexError, Rendition};
+use crate::renditions::{readable, videos};
 
 /// Between two looks: all but the newest hour are in the index, and that is read for players
 /// more often.
@@ -150,21 +149,16 @@ impl Watcher {
     }
 
     /// The holes of every rendition that has anything in the last hours.
-    fn all(&self, now: DateTime<Utc>) -> Result<Vec<(Labels, Holes)>, ApiError> {
+    fn all(&self, now: DateTime<Utc>) -> Result<Vec<(Labels, Holes)>, StoreError> {
         let mut all = Vec::new();
-        for channel in self.store.channels()? {
-            for quality in self.store.qualities(&channel)? {
-                if quality.is_chat() {
-                    continue;
-                }
-                if all.len() == MAX_RENDITIONS {
-                    tracing::debug!("there are too many qualities to look for holes in all");
-                    return Ok(all);
-                }
-                let labels = [channel.to_string(), quality.to_string()];
-                if let Some(holes) = self.of(channel.clone(), quality, now)? {
-                    all.push((labels, holes));
-                }
+        for rendition in videos(&self.store, usize::MAX)? {
+            if all.len() == MAX_RENDITIONS {
+                tracing::debug!("there are too many qualities to look for holes in all");
+                break;
+            }
+            if let Some(holes) = readable(&self.store, self.of(&rendition, now)) {
+                let Rendition { channel, quality } = &*rendition;
+                all.push(([channel.to_string(), quality.to_string()], holes));
             }
         }
         Ok(all)
@@ -172,18 +166,16 @@ impl Watcher {
 
     fn of(
         &self,
-        channel: Channel,
-        quality: Quality,
+        rendition: &Arc<Rendition>,
         now: DateTime<Utc>,
-    ) -> Result<Option<Holes>, ApiError> {
+    ) -> Result<Option<Holes>, IndexError> {
         let from = now - WINDOW;
         let hours: Vec<Hour> =
             std::iter::successors(Some(Hour::of(from)), |hour| Some(hour.next()))
                 // A clock that is ahead by less than an hour.
                 .take_while(|hour| *hour <= Hour::of(now).next())
                 .collect();
-        let rendition = Arc::new(Rendition { channel, quality });
-        let hours = self.index.hours(&rendition, &hours)?;
+        let hours = self.index.hours(rendition, &hours)?;
         let segments = hours.iter().flat_map(|hour| hour.segments());
         let recent: Vec<&Segment> = segments.filter(|s| s.start() >= from).collect();
         Ok((!recent.is_empty()).then(|| Holes::of(&recent)))

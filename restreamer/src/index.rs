@@ -15,7 +15,7 @@ mod kinds;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -76,6 +76,17 @@ pub enum IndexError {
         /// The system's word for it.
         source: std::io::Error,
     },
+}
+
+impl IndexError {
+    /// Of which directory it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            IndexError::Store(error) => error.path(),
+            IndexError::Stat { path, .. } => path,
+        }
+    }
 }
 
 /// A channel's quality.

@@ -18,6 +18,7 @@ mod live;
 pub mod mpegts;
 mod params;
 mod paths;
+mod renditions;
 mod routes;
 
 use std::net::{IpAddr, Ipv4Addr};

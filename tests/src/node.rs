@@ -92,6 +92,13 @@ impl Service {
     }
 }
 
+/// One that was started otherwise, e.g. as another user.
+impl From<Process> for Service {
+    fn from(process: Process) -> Service {
+        Service(process)
+    }
+}
+
 impl Deref for Service {
     type Target = Process;
     fn deref(&self) -> &Process {

@@ -1,5 +1,6 @@
 //! `/files…`: what there is, level by level (SPEC §4). Peers copy by it.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -7,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use common::names::PathPart;
 use common::segment::Hour;
+use common::store::StoreError;
 
 use super::{blocking, json_names};
 use crate::App;
@@ -35,15 +37,28 @@ pub(super) async fn list(
         let mut parts = parts.into_iter();
         let names = match (parts.next(), parts.next(), parts.next()) {
             (None, ..) => strings(&app.store.channels()?),
-            (Some(channel), None, _) => strings(&app.store.qualities(&channel.into())?),
-            (Some(channel), Some(quality), None) => {
-                strings(&app.store.hours(&channel.into(), &quality.into())?)
-            }
+            (Some(channel), None, _) => strings(&open(&app, app.store.qualities(&channel.into()))?),
+            (Some(channel), Some(quality), None) => strings(&open(
+                &app,
+                app.store.hours(&channel.into(), &quality.into()),
+            )?),
             _ => Vec::new(),
         };
         Ok(json_names(&request, &Names::new(&names)))
     })
     .await
+}
+
+/// What a directory below the base has. One that is closed to this service is most likely none of
+/// ours (`lost+found`): no failure, and said once.
+fn open<T>(app: &App, listed: Result<T, StoreError>) -> Result<T, ApiError> {
+    listed.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            app.store.note_unreadable(error.path(), &error);
+            ApiError::Closed
+        }
+        _ => error.into(),
+    })
 }
 
 /// An hour's files.

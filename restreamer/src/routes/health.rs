@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::disk::Room;
-use common::names::{Channel, Quality};
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::blocking;
 use crate::App;
 use crate::error::ApiError;
-use crate::index::Rendition;
+use crate::index::{IndexError, Rendition};
+use crate::renditions::{readable, videos};
 
 /// A disk that does not answer by then is as good as gone; who asks would wait no longer either.
 const MAX_WAIT: Duration = Duration::from_secs(4);
@@ -57,7 +57,7 @@ impl Default for Health {
     }
 }
 
-/// 200, or 503 if the base directory is gone, cannot be read or does not answer.
+/// 200, or 503 if the base directory itself is gone, cannot be read or does not answer.
 pub(super) async fn health(State(app): State<App>) -> Response {
     let looked = timeout(MAX_WAIT, blocking(move || look(&app))).await;
     let health = match looked {
@@ -92,33 +92,23 @@ fn look(app: &App) -> Result<Health, ApiError> {
     let base = app.store.base();
     let error = |error: std::io::Error| ApiError::internal("read the base directory", &error);
     std::fs::read_dir(base).map_err(error)?;
-    let mut newest_segments = Vec::new();
-    let mut qualities = Vec::new();
-    for channel in app.store.channels()? {
-        let of_channel = app.store.qualities(&channel)?;
-        let videos = of_channel.into_iter().filter(|quality| !quality.is_chat());
-        qualities.extend(videos.map(|quality| (channel.clone(), quality)));
-        if qualities.len() > MAX_QUALITIES {
-            break;
-        }
-    }
-    for (channel, quality) in qualities.into_iter().take(MAX_QUALITIES) {
-        newest_segments.extend(newest(app, channel, quality)?);
-    }
+    let videos = videos(&app.store, MAX_QUALITIES)?;
+    let newest = videos
+        .iter()
+        .filter_map(|video| readable(&app.store, newest(app, video)));
     Ok(Health {
         base_directory_readable: true,
         free_disk_bytes: Room::at(base).map(|room| room.free),
-        newest_segments,
+        newest_segments: newest.collect(),
         ..Health::default()
     })
 }
 
-fn newest(app: &App, channel: Channel, quality: Quality) -> Result<Option<Newest>, ApiError> {
-    let rendition = Arc::new(Rendition { channel, quality });
-    let Rendition { channel, quality } = &*rendition;
+fn newest(app: &App, rendition: &Arc<Rendition>) -> Result<Option<Newest>, IndexError> {
+    let Rendition { channel, quality } = &**rendition;
     let hours = app.store.hours(channel, quality)?;
     for &hour in hours.iter().rev().take(HOURS) {
-        let lines = app.index.hours(&rendition, &[hour])?;
+        let lines = app.index.hours(rendition, &[hour])?;
         if let Some(last) = lines.first().and_then(|lines| lines.segments().last()) {
             return Ok(Some(Newest {
                 channel: channel.to_string(),

@@ -16,6 +16,11 @@ async fn a_healthy_node_says_what_it_has() {
         ),
         // Just begun.
         "c/source/2026-01-02T04/",
+        &format!("c/480p/{hour}/{}", name("00:01.000000-2.0-partial")),
+        &format!("b/source/{hour}/{}", name("00:06.000000-2.0-full")),
+        // Nothing in the last hour.
+        &format!("b/480p/2026-01-01T00/{}", name("00:06.000000-2.0-full")),
+        "b/480p/2026-01-01T01/",
         "c/empty/",
         "c/chat/2026-01-02T03/00:00.000000-abc.json",
     ]);
@@ -27,6 +32,9 @@ async fn a_healthy_node_says_what_it_has() {
     assert_eq!(health["base_directory_readable"], true);
     assert!(health["free_disk_bytes"].as_u64().unwrap() > 0);
     let newest = serde_json::json!([
+        {"channel": "b", "quality": "480p", "start": "2026-01-01T00:00:06.000000Z"},
+        {"channel": "b", "quality": "source", "start": "2026-01-02T03:00:06.000000Z"},
+        {"channel": "c", "quality": "480p", "start": "2026-01-02T03:00:01.000000Z"},
         {"channel": "c", "quality": "source", "start": "2026-01-02T03:00:02.500000Z"},
     ]);
     assert_eq!(health["newest_segments"], newest);

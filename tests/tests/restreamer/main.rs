@@ -2,6 +2,7 @@
 //! on (SPEC §4), and what must never be a 500.
 #![allow(clippy::unwrap_used, reason = "a helper of tests reports by panicking")]
 
+mod closed;
 mod hangups;
 
 use std::fs;
