@@ -71,11 +71,9 @@ impl HourLines {
         text.shrink_to_fit();
         blocks.resize_with(segments.len().div_ceil(BLOCK), OnceLock::new);
         let compressed = blocks.iter().filter_map(OnceLock::get).map(Block::bytes);
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
         HourLines {
             hour,
-            digest: hasher.finish(),
+            digest: digest(&text),
             compressed: compressed.sum::<usize>().into(),
             has_grown: false.into(),
             segments,
@@ -101,6 +99,22 @@ impl HourLines {
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// What tells the lines of the segments `from..to` from any others, wherever in their hour
+    /// they stand.
+    pub(super) fn digest_of(&self, from: usize, to: usize) -> u64 {
+        if from == 0 && to == self.segments.len() {
+            return self.digest;
+        }
+        digest(&self.text[self.end(from)..self.end(to)])
+    }
+
+    /// What else decides which bytes these lines are compressed to: where blocks begin in them, and
+    /// whether one ends with them.
+    pub(super) fn layout(&self, from: usize, to: usize) -> (usize, bool) {
+        let ends_block = to.is_multiple_of(BLOCK) || to == self.segments.len();
+        (from % BLOCK, ends_block)
     }
 
     /// The memory that it takes now, in bytes.
@@ -158,6 +172,12 @@ impl HourLines {
         let is_there = end <= self.segments.len() && self.lines(at, end) == other.lines(from, to);
         is_there.then_some((at, end))
     }
+}
+
+fn digest(text: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Writes lines of an hour.

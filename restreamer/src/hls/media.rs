@@ -234,13 +234,22 @@ impl MediaPlaylist {
     }
 }
 
-/// Two playlists with the same hash have the same text, as good as certainly.
+/// Two playlists with the same hash have the same text, also compressed, as good as certainly. Of
+/// a range it says nothing else, so that what comes in the same hour later does not change it. A
+/// live list changes with whatever comes, and is hashed for every poll: there, what tells the
+/// hours is enough.
 impl Hash for MediaPlaylist {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.head().hash(state);
         self.is_complete.hash(state);
-        for run in &self.runs {
-            (run.lines.digest(), run.from, run.to, run.after_hole).hash(state);
+        for (index, run) in self.runs.iter().enumerate() {
+            let (lines, from, to) = (&run.lines, run.from, run.to);
+            self.above(index).hash(state);
+            if self.is_live {
+                (lines.digest(), from, to).hash(state);
+            } else {
+                (lines.digest_of(from, to), lines.layout(from, to)).hash(state);
+            }
         }
     }
 }

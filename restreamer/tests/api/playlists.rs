@@ -178,6 +178,31 @@ async fn a_client_that_has_the_list_gets_no_body_until_it_changes() {
 }
 
 #[tokio::test]
+async fn what_comes_in_the_same_hour_does_not_change_a_range() {
+    let api = Api::new(&[]);
+    add_hour(&api, "source", "2026-01-02T03", 1);
+    let target = "/playlist/c/source.m3u8?start=2026-01-02T03:10&end=2026-01-02T03:40";
+    let write = |segment: &str| {
+        let path = format!("c/source/2026-01-02T03/{}", name(segment));
+        api.write(&path, b"x");
+    };
+    for encoding in ["identity", "gzip"] {
+        let accept = ("accept-encoding", encoding);
+        let before = api.request("GET", target, &[accept]).await;
+        write(&format!("59:5{}.000000-1.0-full", encoding.len()));
+        let tag = before.header("etag").unwrap();
+        let known = [accept, ("if-none-match", tag)];
+        let again = api.request("GET", target, &known).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{encoding}");
+        let after = api.request("GET", target, &[accept]).await;
+        assert_eq!(after.body, before.body, "{encoding}");
+        write(&format!("20:0{}.000000-10.0-full", encoding.len() - 4));
+        let changed = api.request("GET", target, &known).await;
+        assert_eq!(changed.status, StatusCode::OK, "{encoding}");
+    }
+}
+
+#[tokio::test]
 async fn only_what_is_complete_and_past_is_kept() {
     let api = Api::new(&[]);
     add_hour(&api, "source", "2026-01-02T03", 1);
