@@ -39,7 +39,7 @@ use crate::ffmpeg::Ffmpeg;
 use crate::hls::HourLines;
 use crate::holes::Watcher;
 use crate::index::Index;
-use crate::limits::Family;
+use crate::limits::{Family, Room};
 use crate::listing::Listing;
 use crate::live::Views;
 use crate::routes::playlist::Answers;
@@ -59,6 +59,10 @@ const PLAYLISTS_PER_CORE: usize = 4;
 /// Hours of long playlists that may be asked for in a second, by all clients together: a week
 /// sixty times, which is what one core writes to sockets.
 const LONG_HOURS_A_SECOND: f64 = 10_000.0;
+
+/// What long playlists may take on their way to clients, in bytes, all together: one of the
+/// longest there are. Their hours are not all in the index, so that each may have its own.
+const LONG_BYTES: usize = 512 << 20;
 
 /// Walks through trees that may begin in a second: every peer asks once in minutes.
 const EXTRAS_A_SECOND: f64 = 20.0;
@@ -160,6 +164,8 @@ struct Families {
     playlists: Family,
     /// Longer playlists; a unit is an hour.
     long_playlists: Family,
+    /// What they take until they are sent; a permit is a KiB.
+    long_bodies: Room,
     /// Walks through whole trees; a unit is one.
     extras: Family,
     /// Cuts, of which most take a slow client's time and none of ours. What needs ffmpeg waits
@@ -173,6 +179,7 @@ impl Families {
         Families {
             playlists: Family::new("playlist", cores * PLAYLISTS_PER_CORE, 1024, None),
             long_playlists: Family::new("long_playlist", cores, 64, Some(LONG_HOURS_A_SECOND)),
+            long_bodies: Room::new(LONG_BYTES),
             extras: Family::new("extras", 2, 16, Some(EXTRAS_A_SECOND)),
             cuts: Family::new("cut", MAX_CUTS, MAX_CUTS, None),
         }
@@ -219,9 +226,12 @@ async fn run_app(listener: TcpListener, app: App, options: &Options, shutdown: C
     let check = tokio::spawn(Arc::clone(&ffmpeg).check());
     let holes = Watcher::new(app.store.clone(), app.index.clone());
     let watch = tokio::spawn(holes.run(shutdown.clone()));
+    let (views, stop) = (Arc::clone(&app.views), shutdown.clone());
+    let sweep = tokio::spawn(async move { views.keep_few(stop).await });
     serve::serve(listener, routes::router(app), limits, shutdown, GRACE).await;
     check.abort();
     watch.abort();
+    sweep.abort();
     // Those who wanted what is still being made are gone.
     if timeout(REAP, ffmpeg.ended()).await.is_err() {
         tracing::warn!("ffmpeg processes are left");

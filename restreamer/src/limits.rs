@@ -76,6 +76,40 @@ impl Family {
     }
 }
 
+/// Memory for what is on its way to clients, who may be slow.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// One permit for each KiB.
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+impl Room {
+    /// Room for so many bytes.
+    pub(crate) fn new(bytes: usize) -> Room {
+        let all = kibibytes(bytes);
+        Room {
+            free: Arc::new(Semaphore::new(all as usize)),
+            all,
+        }
+    }
+
+    /// Takes room until the permit is dropped. What is larger than all of it takes all.
+    ///
+    /// # Errors
+    /// 503 if others have it.
+    pub(crate) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let wanted = kibibytes(bytes).min(self.all);
+        Arc::clone(&self.free)
+            .try_acquire_many_owned(wanted)
+            .map_err(|_| ApiError::busy("what others are being sent takes too much memory"))
+    }
+}
+
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
 /// Units of work that may begin: they come at a rate, and are saved up for a while.
 #[derive(Debug)]
 struct Bucket {
@@ -144,6 +178,21 @@ mod tests {
                 .map(|wait| (wait.as_secs_f64() * 1e3).round() as u64);
             assert_eq!(waited, wait, "{units} at {millis}");
         }
+    }
+
+    #[test]
+    fn room_is_taken_until_it_is_given_back() {
+        let room = Room::new(4096);
+        let (small, large) = (room.take(1).unwrap(), room.take(3072).unwrap());
+        assert_eq!(room.take(1).unwrap_err().status().as_u16(), 503);
+        assert!(room.take(0).is_ok());
+        drop(small);
+        assert!(room.take(1025).is_err());
+        drop((large, room.take(1024).unwrap()));
+        let all = room.take(1 << 20).unwrap();
+        assert!(room.take(1).is_err());
+        drop(all);
+        assert!(room.take(4096).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

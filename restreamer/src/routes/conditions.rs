@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 const STRONG_AFTER: Duration = Duration::from_secs(2);
 
 /// What tells one state of a file from another.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Validators {
     /// A strong entity tag, in its quotation marks.
     pub(super) tag: Option<String>,

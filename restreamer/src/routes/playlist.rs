@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::names::{Channel, Quality};
 use common::segment::Hour;
-use common::selection::TimeRange;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -86,7 +85,7 @@ pub(super) async fn media(
     let bounds = Params::parse(query.as_deref()).bounds()?;
     let encoding = Encoding::of(&request);
     if let Some(answer) = known(&app, &rendition, bounds, encoding) {
-        return Ok(answer.respond(&request, is_past(bounds)));
+        return answer.respond(&request, is_past(bounds), None);
     }
     let turn = admit(&app, bounds).await?;
     blocking(move || {
@@ -109,15 +108,18 @@ pub(super) async fn media(
                 let hours = app.index.hours(&rendition, &plan.hours)?;
                 let playlist = MediaPlaylist::of_range(plan.range, &hours);
                 let answer = Arc::new(Answer::new(&playlist, encoding));
-                let key = (Arc::clone(&rendition), plan.range, encoding);
-                app.answers.keep(&key, &hours, &answer);
+                if range::asked_again(bounds).is_some() {
+                    let key = (Arc::clone(&rendition), plan.range, encoding);
+                    app.answers.keep(&key, &hours, &answer);
+                }
                 (playlist, answer)
             }
         };
         for run in playlist.runs.iter().filter(|run| run.lines.has_grown()) {
             app.index.weigh(&rendition, run.lines.hour(), &run.lines);
         }
-        Ok(answer.respond(&request, is_past(bounds)))
+        let room = is_long(bounds).then_some(&app.families.long_bodies);
+        answer.respond(&request, is_past(bounds), room)
     })
     .await
 }
@@ -130,15 +132,12 @@ fn known(
     bounds: Bounds,
     encoding: Encoding,
 ) -> Option<Arc<Answer>> {
-    let range = TimeRange {
-        start: bounds.start?,
-        end: bounds.end?,
-    };
+    let (range, hours) = range::asked_again(bounds)?;
     let key = (Arc::clone(rendition), range, encoding);
     if !app.answers.knows(&key) {
         return None;
     }
-    let hours = app.index.known(rendition, &range::looked_up(range)?)?;
+    let hours = app.index.known(rendition, &hours)?;
     app.answers.get(&key, &hours)
 }
 
@@ -156,21 +155,18 @@ fn live(
     bounds: Bounds,
     now: DateTime<Utc>,
 ) -> Result<MediaPlaylist, ApiError> {
-    let slot = app.views.view(rendition, bounds.start);
+    let existing = || Ok(app.store.hours(&rendition.channel, &rendition.quality)?);
+    if bounds.start.is_none() && existing()?.is_empty() {
+        // Nobody knows yet where it will begin.
+        return Ok(View::new(now).playlist());
+    }
+    let slot = app.views.view(rendition, bounds.start, || {
+        let plan = range::plan(bounds, existing)?;
+        Ok(View::new(plan.range.start))
+    })?;
     // One that panicked left the list as it was or with more in it, which is right too.
-    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    let existing = app.store.hours(&rendition.channel, &rendition.quality)?;
-    let view = match &mut *slot {
-        Some(view) => view,
-        empty => {
-            let plan = range::plan(bounds, || Ok(existing.clone()))?;
-            if existing.is_empty() && bounds.start.is_none() {
-                // Nobody knows yet where it will begin.
-                return Ok(View::new(now).playlist());
-            }
-            empty.insert(View::new(plan.range.start))
-        }
-    };
+    let mut view = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    let existing = existing()?;
     let first = Hour::of(view.next()).previous();
     let needed: Vec<Hour> = existing
         .iter()
@@ -189,13 +185,19 @@ fn live(
 /// Waits until a media playlist's turn has come.
 async fn admit(app: &App, bounds: Bounds) -> Result<OwnedSemaphorePermit, ApiError> {
     match bounds.hours() {
-        Some(hours) if hours > range::MAX_UNBOUNDED.num_hours() => {
+        Some(hours) if is_long(bounds) => {
             // A range of ten thousand years holds no more than a playlist may.
             let units = hours.min(range::MAX_HOURS as i64) as f64;
             app.families.long_playlists.admit(units).await
         }
         _ => app.families.playlists.admit(1.0).await,
     }
+}
+
+/// True iff a range is longer than any that is answered without both bounds.
+fn is_long(bounds: Bounds) -> bool {
+    let longest = range::MAX_UNBOUNDED.num_hours();
+    bounds.hours().is_some_and(|hours| hours > longest)
 }
 
 /// The name of a playlist without its end.

@@ -11,8 +11,10 @@ use bytes::Bytes;
 use common::selection::TimeRange;
 
 use super::body::PiecesBody;
+use crate::error::ApiError;
 use crate::hls::{self, HourLines, MediaPlaylist};
 use crate::index::Rendition;
+use crate::limits::Room;
 use crate::routes::changing;
 use crate::routes::conditions::{self, Validators};
 use crate::routes::encoding::Encoding;
@@ -25,6 +27,9 @@ const LIMIT: usize = 32 << 20;
 
 /// Larger ones are asked for seldom, and would drive out all others.
 const LIMIT_EACH: usize = 8 << 20;
+
+/// What an answer takes beside its text, in bytes: many are short.
+const OVERHEAD: usize = 1024;
 
 /// What is asked for.
 pub(super) type Key = (Arc<Rendition>, TimeRange, Encoding);
@@ -55,8 +60,16 @@ impl Answer {
     }
 
     /// Sends it, without a body if the client has it already. `is_past`: whatever is missing in
-    /// it, the stream will not bring any more.
-    pub(super) fn respond(&self, request: &HeaderMap, is_past: bool) -> Response {
+    /// it, the stream will not bring any more. `room` bounds what is on its way, if anything does.
+    ///
+    /// # Errors
+    /// 503 if there is no room.
+    pub(super) fn respond(
+        &self,
+        request: &HeaderMap,
+        is_past: bool,
+        room: Option<&Room>,
+    ) -> Result<Response, ApiError> {
         let mut head = changing(hls::CONTENT_TYPE);
         if is_past && self.has_no_hole {
             head.insert(header::CACHE_CONTROL, HeaderValue::from_static(LONG));
@@ -65,9 +78,22 @@ impl Answer {
         self.encoding.tell(&mut head);
         if let Some(status) = conditions::evaluate(request, &self.validators).status() {
             head.remove(header::CONTENT_ENCODING);
-            return (status, head).into_response();
+            return Ok((status, head).into_response());
         }
-        (head, Body::new(PiecesBody::new(self.pieces.clone()))).into_response()
+        let room = room.map(|room| room.take(self.bytes())).transpose()?;
+        let body = PiecesBody::new(self.pieces.clone(), room);
+        Ok((head, Body::new(body)).into_response())
+    }
+
+    /// The same in memory of its own: pieces keep the whole hours that they are of.
+    fn in_own_memory(&self) -> Answer {
+        let copy = |piece: &Bytes| Bytes::copy_from_slice(piece);
+        Answer {
+            encoding: self.encoding,
+            validators: self.validators.clone(),
+            pieces: self.pieces.iter().map(copy).collect(),
+            has_no_hole: self.has_no_hole,
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -81,10 +107,19 @@ pub(crate) struct Answers(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    answers: HashMap<Key, (Vec<u64>, Arc<Answer>)>,
+    answers: HashMap<Key, Kept>,
     /// Those of `answers`, the oldest first.
     order: VecDeque<Key>,
     /// The sum over `answers`.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    /// Of the hours that it was made from.
+    digests: Vec<u64>,
+    answer: Arc<Answer>,
+    /// What it takes, all in all.
     bytes: usize,
 }
 
@@ -97,9 +132,10 @@ impl Answers {
     /// The answer that was made from the same hours.
     pub(super) fn get(&self, key: &Key, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
         let held = self.held();
-        let (digests, answer) = held.answers.get(key)?;
+        let kept = held.answers.get(key)?;
         let now = hours.iter().map(|hour| hour.digest());
-        now.eq(digests.iter().copied()).then(|| Arc::clone(answer))
+        now.eq(kept.digests.iter().copied())
+            .then(|| Arc::clone(&kept.answer))
     }
 
     /// Keeps an answer, in the place of others.
@@ -108,20 +144,23 @@ impl Answers {
         if hours.is_empty() || answer.bytes() > LIMIT_EACH {
             return;
         }
+        let new = Kept {
+            digests: hours.iter().map(|hour| hour.digest()).collect(),
+            bytes: answer.bytes() + size_of_val(&*answer.pieces) + OVERHEAD,
+            answer: Arc::new(answer.in_own_memory()),
+        };
         let mut held = self.held();
-        let digests = hours.iter().map(|hour| hour.digest()).collect();
-        let new = (digests, Arc::clone(answer));
-        held.bytes += answer.bytes();
+        held.bytes += new.bytes;
         match held.answers.insert(key.clone(), new) {
-            Some((_, old)) => held.bytes -= old.bytes(),
+            Some(old) => held.bytes -= old.bytes,
             None => held.order.push_back(key.clone()),
         }
         while held.bytes > LIMIT {
             let Some(oldest) = held.order.pop_front() else {
                 return;
             };
-            if let Some((_, old)) = held.answers.remove(&oldest) {
-                held.bytes -= old.bytes();
+            if let Some(old) = held.answers.remove(&oldest) {
+                held.bytes -= old.bytes;
             }
         }
     }
@@ -175,7 +214,12 @@ mod tests {
         assert!(answers.get(&key(9), &[]).is_none());
         answers.keep(&key(9), &other, &answer);
         assert!(answers.get(&key(9), &other).is_some());
-        assert_eq!(answers.held().bytes, answer.bytes());
+        let held = answers.held();
+        assert_eq!(held.bytes, answer.bytes() + size_of::<Bytes>() + OVERHEAD);
+        // It keeps nothing of the hour alive.
+        let kept = &held.answers[&key(9)].answer.pieces;
+        assert_eq!(kept.concat(), answer.pieces.concat());
+        assert_ne!(kept[0].as_ptr(), answer.pieces[0].as_ptr());
     }
 
     #[test]
@@ -195,7 +239,13 @@ mod tests {
             answers.keep(&key(second), &hours, &answer(LIMIT_EACH));
             assert!(answers.held().bytes <= LIMIT);
         }
-        assert!(!answers.knows(&key(16)) && answers.knows(&key(17)));
-        assert_eq!(answers.held().order.len(), 4);
+        assert!(!answers.knows(&key(17)) && answers.knows(&key(18)));
+        assert_eq!(answers.held().order.len(), 3);
+        // What is short is not for nothing.
+        let short = answer(1);
+        for second in 1..=40_000 {
+            answers.keep(&key(second), &hours, &short);
+        }
+        assert!(answers.held().order.len() <= LIMIT / OVERHEAD);
     }
 }

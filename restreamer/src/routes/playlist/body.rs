@@ -8,6 +8,7 @@ use std::vec::IntoIter;
 use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The pieces still to be sent.
 #[derive(Debug)]
@@ -15,14 +16,17 @@ pub(super) struct PiecesBody {
     pieces: IntoIter<Bytes>,
     /// The bytes of `pieces`.
     left: u64,
+    /// What they take until they are sent, where that is bounded.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl PiecesBody {
     /// Sends these, one after the other.
-    pub(super) fn new(pieces: Vec<Bytes>) -> PiecesBody {
+    pub(super) fn new(pieces: Vec<Bytes>, room: Option<OwnedSemaphorePermit>) -> PiecesBody {
         PiecesBody {
             left: pieces.iter().map(|piece| piece.len() as u64).sum(),
             pieces: pieces.into_iter(),
+            _room: room,
         }
     }
 }

@@ -81,8 +81,18 @@ fn hours_of(range: TimeRange) -> (Hour, Hour) {
     (Hour::of(range.start).previous(), Hour::of(range.end))
 }
 
+/// The range of a request whose answer is worth keeping, and every hour that it may need: one that
+/// means the same when somebody asks again, and that is cheap to compare.
+pub(super) fn asked_again(bounds: Bounds) -> Option<(TimeRange, Vec<Hour>)> {
+    let range = TimeRange {
+        start: bounds.start?,
+        end: bounds.end?,
+    };
+    Some((range, looked_up(range)?))
+}
+
 /// Every hour that a range may need, there or not; `None` if they are too many.
-pub(super) fn looked_up(range: TimeRange) -> Option<Vec<Hour>> {
+fn looked_up(range: TimeRange) -> Option<Vec<Hour>> {
     let (first, last) = hours_of(range);
     let following = |hour: &Hour| (*hour < last).then(|| hour.next());
     let hours: Vec<Hour> = std::iter::successors(Some(first), following)
@@ -200,6 +210,26 @@ mod tests {
             };
             assert_eq!(plan.range, range, "{start:?} {end:?}");
             assert_eq!(plan.hours, hours(looked_at), "{start:?} {end:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_worth_keeping() {
+        // (start, end, how many hours are compared)
+        let table = [
+            (Some("2026-01-02T03:30"), Some("2026-01-02T04:00"), Some(3)),
+            (Some("2026-01-02T03:30"), Some("2026-01-04T03:00"), Some(50)),
+            (Some("2026-01-02T03:30"), Some("2026-01-04T04:00"), None),
+            (None, Some("2026-01-02T04:00"), None),
+            (Some("2026-01-02T03:30"), None, None),
+        ];
+        for (start, end, hours) in table {
+            let bounds = Bounds {
+                start: start.map(time),
+                end: end.map(time),
+            };
+            let kept = asked_again(bounds).map(|(_, hours)| hours.len());
+            assert_eq!(kept, hours, "{start:?} {end:?}");
         }
     }
 
