@@ -1,21 +1,20 @@
 //! Clients that hang up in the middle of a long playlist change nothing for others.
 
-use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use socket2::SockRef;
-use tests::content::sha256_base64;
 use tests::node::Node;
 use tests::raw;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::fill;
+
 /// As many as a live playlist may have.
-const HOURS: u32 = 12;
+const HOURS: usize = 12;
 
 /// Of 2 s each: all hours together are a list of 4 MB, far more than the buffers between two
 /// processes hold.
@@ -25,12 +24,6 @@ const IN_AN_HOUR: usize = 1800;
 const LATE: usize = 5;
 
 const GZIP: &[(&str, &str)] = &[("Accept-Encoding", "gzip")];
-
-/// The file of the hour's segment of that index, empty.
-fn segment(hour: &Path, hash: &str, index: usize) -> PathBuf {
-    let (minute, second) = (index / 30, index % 30 * 2);
-    hour.join(format!("{minute:02}:{second:02}.000000-2.0-full-{hash}.ts"))
-}
 
 /// Asks, reads a little of the answer, and hangs up: at once, as one that is killed does.
 async fn hang_up(address: SocketAddr, target: &str, headers: &[(&str, &str)]) {
@@ -52,24 +45,16 @@ async fn hang_up(address: SocketAddr, target: &str, headers: &[(&str, &str)]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_hangs_up_in_the_middle_changes_nothing_for_others() {
     let mut node = Node::new("a");
-    let hash = sha256_base64(b"");
-    let hour = |n: u32| {
-        node.base_dir()
-            .join(format!("test/source/2026-01-02T{n:02}"))
-    };
-    let last = hour(HOURS - 1);
-    for hour in (0..HOURS).map(hour) {
-        fs::create_dir_all(&hour).unwrap();
-        let late = if hour == last { LATE } else { 0 };
-        for index in 0..IN_AN_HOUR - late {
-            fs::write(segment(&hour, &hash, index), "").unwrap();
-        }
+    let hour = |n: usize| format!("2026-01-02T{n:02}");
+    for n in 0..HOURS {
+        let late = if n == HOURS - 1 { LATE } else { 0 };
+        fill(&node, &hour(n), 0..IN_AN_HOUR - late);
     }
     node.start_restreamer().await;
     let address = node.restreamer_address();
     let live = "/playlist/test/source.m3u8?start=2026-01-02T00:00";
     let bounded = format!("{live}&end=2026-01-02T12:00");
-    for there in (IN_AN_HOUR * HOURS as usize - LATE..).take(LATE + 1) {
+    for there in (IN_AN_HOUR * HOURS - LATE..).take(LATE + 1) {
         for (target, headers) in [(live, &[][..]), (&bounded, &[]), (&bounded, GZIP)] {
             let (answer, (), ()) = tokio::join!(
                 raw::request(address, "GET", target, headers),
@@ -89,9 +74,9 @@ async fn a_client_that_hangs_up_in_the_middle_changes_nothing_for_others() {
             assert_eq!(text.matches("#EXTINF:2.000,").count(), there, "{target}");
             assert!(!text.contains("#EXT-X-DISCONTINUITY\n"));
         }
-        let index = there - IN_AN_HOUR * (HOURS as usize - 1);
+        let index = there - IN_AN_HOUR * (HOURS - 1);
         if index < IN_AN_HOUR {
-            fs::write(segment(&last, &hash, index), "").unwrap();
+            fill(&node, &hour(HOURS - 1), index..index + 1);
         }
     }
 }

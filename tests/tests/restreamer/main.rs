@@ -2,10 +2,13 @@
 //! on (SPEC §4), and what must never be a 500.
 #![allow(clippy::unwrap_used, reason = "a helper of tests reports by panicking")]
 
+mod bounds;
 mod closed;
 mod hangups;
+mod headers;
 
 use std::fs;
+use std::ops::Range;
 use std::time::Duration;
 
 use m3u8_rs::{MediaPlaylist, Playlist};
@@ -33,6 +36,21 @@ async fn node(hours: &[&str]) -> Node {
     }
     node.start_restreamer().await;
     node
+}
+
+/// Puts segments of 2 s, all empty, into an hour: those of these indices, in a full hour 1,800.
+/// All are one file, which takes much less time than a file each.
+fn fill(node: &Node, hour: &str, indices: Range<usize>) {
+    let empty = node.base_dir().join(".empty");
+    fs::write(&empty, "").unwrap();
+    let hash = sha256_base64(b"");
+    let directory = node.base_dir().join("test/source").join(hour);
+    fs::create_dir_all(&directory).unwrap();
+    for index in indices {
+        let (minute, second) = (index / 30, index % 30 * 2);
+        let name = format!("{minute:02}:{second:02}.000000-2.0-full-{hash}.ts");
+        fs::hard_link(&empty, directory.join(name)).unwrap();
+    }
 }
 
 fn media(answer: &Answer) -> MediaPlaylist {

@@ -1,0 +1,167 @@
+//! What bounds a restreamer: its options have an effect on the process, and who asks for something
+//! cheap never waits for those who ask for much.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tests::node::Node;
+use tests::raw;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::{SOON, fill, node};
+
+/// What is cheap takes no longer, on a busy machine too.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn the_index_keeps_to_its_memory() {
+    const HOURS: usize = 12;
+    let mut node = Node::new("a");
+    for hour in 0..HOURS {
+        fill(&node, &format!("2026-01-02T{hour:02}"), 0..600);
+    }
+    node.start_restreamer_with(&["--index-memory", "1"]).await;
+    let whole = "/playlist/test/source.m3u8?start=2026-01-02T00:00&end=2026-01-02T12:00";
+    for hour in (0..HOURS).chain(0..HOURS) {
+        let files = format!("/files/test/source/2026-01-02T{hour:02}");
+        let files = node.get(&files).await.json();
+        assert_eq!(files.as_array().unwrap().len(), 600);
+        let list = node.get(whole).await.text();
+        assert_eq!(list.matches("#EXTINF").count(), 600 * HOURS);
+    }
+    let metrics = node.metrics().await;
+    let of = |name: &str, kind: &str| metrics.get(name, &[("of", kind)]).unwrap();
+    // Three quarters are for playlists, one for listings; each has some of its hours, not all.
+    for (kind, limit) in [("playlists", 768 << 10), ("listings", 256 << 10)] {
+        let bytes = of("restreamer_index_bytes", kind);
+        assert!(bytes > 0.0 && bytes <= f64::from(limit), "{kind}: {bytes}");
+        let hours = of("restreamer_index_hours", kind);
+        assert!((1.0..HOURS as f64).contains(&hours), "{kind}: {hours}");
+        // Those that had to go were read again.
+        let misses = of("restreamer_index_misses_total", kind);
+        assert!(misses > HOURS as f64, "{kind}: {misses}");
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_there_may_be_are_told_to_come_again() {
+    let mut node = Node::new("a");
+    node.start_restreamer_with(&["--max-connections", "2"])
+        .await;
+    let address = node.restreamer_address();
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /files HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        // Answered, and open.
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        places.push(stream);
+    }
+    for _ in 0..3 {
+        let refused = node.get("/files").await;
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), Some("2"));
+        assert!(refused.complete && refused.text().contains("connections"));
+    }
+    drop(places.pop());
+    tests::eventually(SOON, "a free place", async || {
+        let answer = node.get("/metrics").await;
+        (answer.status == 200).then_some(()).ok_or(answer.text())
+    })
+    .await;
+    let refused = node
+        .metrics()
+        .await
+        .sum("http_connections_refused_total", &[]);
+    assert!(refused >= 3.0, "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_counted_is_what_was_asked() {
+    let node = node(&["2026-01-02T00"]).await;
+    let listing = "/files/test/source/2026-01-02T00";
+    let playlist = "/playlist/test/source.m3u8?start=2026-01-02T00:00&end=2026-01-02T00:01";
+    for _ in 0..3 {
+        assert_eq!(node.get(listing).await.status, 200);
+    }
+    assert_eq!(node.get("/playlist/nobody.m3u8").await.status, 404);
+    // Read once the hour is no longer so young that it might change unseen.
+    tests::eventually(SOON, "the hour to be in the index", async || {
+        assert_eq!(node.get(playlist).await.status, 200);
+        let metrics = node.metrics().await;
+        let hits = metrics.get("restreamer_index_hits_total", &[("of", "playlists")]);
+        (hits > Some(0.0)).then_some(()).ok_or(format!("{hits:?}"))
+    })
+    .await;
+    let metrics = node.metrics().await;
+    let listed = [
+        ("endpoint", "/files/{channel}/{quality}/{hour}"),
+        ("method", "GET"),
+        ("status", "200"),
+    ];
+    let count = |labels| metrics.get("http_request_latency_all_count", labels);
+    assert_eq!(count(&listed), Some(3.0));
+    let master = [("endpoint", "/playlist/{channel}"), ("status", "404")];
+    assert_eq!(count(&master), Some(1.0));
+    let now = [("endpoint", "/files/{channel}/{quality}/{hour}")];
+    let concurrency = metrics.get("http_request_concurrency_all", &now);
+    assert_eq!(concurrency, Some(0.0));
+    // Each of the three was either read or known.
+    let of_listings = [("of", "listings")];
+    let looks = ["hits", "misses"]
+        .map(|what| metrics.get(&format!("restreamer_index_{what}_total"), &of_listings));
+    assert_eq!(looks[0].unwrap() + looks[1].unwrap(), 3.0, "{looks:?}");
+    for kind in ["playlists", "listings"] {
+        let of = [("of", kind)];
+        assert_eq!(metrics.get("restreamer_index_hours", &of), Some(1.0));
+        let bytes = metrics.get("restreamer_index_bytes", &of).unwrap();
+        assert!((1000.0..20_000.0).contains(&bytes), "{kind}: {bytes}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_cheap_does_not_wait_for_what_is_not() {
+    let mut node = Node::new("a");
+    for hour in 0..20 {
+        fill(&node, &format!("2026-01-02T{hour:02}"), 0..300);
+    }
+    node.start_restreamer().await;
+    let address = node.restreamer_address();
+    let mut others = JoinSet::new();
+    for client in 0..24 {
+        others.spawn(async move {
+            let mut statuses = Vec::new();
+            for n in 0.. {
+                let target = match client % 2 {
+                    0 => "/extras/test".to_owned(),
+                    // Another range each time: nothing is known of it.
+                    _ => format!(
+                        "/playlist/test/source.m3u8?start=2026-01-02T00:00:{client:02}.{n:05}\
+                         &end=2026-01-02T20:00"
+                    ),
+                };
+                statuses.push(raw::get(address, &target).await.status);
+                if statuses.contains(&429) && statuses.contains(&200) && n >= 5 {
+                    break;
+                }
+            }
+            statuses
+        });
+    }
+    let mut slowest = Duration::ZERO;
+    for n in 0..200 {
+        let targets = ["/files/test/source", "/health"];
+        let asked = Instant::now();
+        for answer in join_all(targets.map(|target| node.get(target))).await {
+            assert_eq!(answer.status, 200, "{n}: {}", answer.text());
+        }
+        slowest = slowest.max(asked.elapsed());
+    }
+    assert!(slowest < AT_ONCE, "{slowest:?}");
+    others.abort_all();
+}
