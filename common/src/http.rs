@@ -1,9 +1,10 @@
 //! The HTTP client of the services: one pool of connections, bounded bodies, errors of one
 //! line without secrets, and the metrics of SPEC §8.
 
+mod connections;
+
 use std::error::Error as _;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use prometheus::{HistogramVec, IntGaugeVec};
@@ -11,17 +12,9 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
+use self::connections::HTTP2_KEEP_ALIVE;
 use crate::hedge::Progress;
 use crate::metrics::{self, LATENCY_BUCKETS};
-
-/// A peer that does not take a connection by then is as good as down; it is tried again.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Dead connections of idle peers are found out in time.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// Who we are, for the other side's logs.
-const USER_AGENT: &str = concat!("livestream-node/", env!("CARGO_PKG_VERSION"));
 
 static LATENCY: LazyLock<HistogramVec> = LazyLock::new(|| {
     metrics::histogram(
@@ -106,12 +99,7 @@ impl HttpClient {
     /// # Errors
     /// If the system's certificates cannot be read.
     pub fn new() -> Result<HttpClient, HttpError> {
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_keepalive(KEEPALIVE)
-        };
+        let builder = || connections::builder(HTTP2_KEEP_ALIVE);
         let setup = |error: reqwest::Error| HttpError::Setup(innermost(&error));
         Ok(HttpClient {
             pooled: builder().build().map_err(setup)?,
