@@ -18,6 +18,7 @@ pub mod provider;
 mod queue;
 pub mod recorded;
 pub mod rendition;
+mod restart;
 mod shared;
 pub mod timeline;
 pub mod timing;
@@ -43,7 +44,9 @@ use url::Url;
 
 use crate::channel::{ChannelKind, ChannelSpec, ChannelSpecs};
 use crate::manager::Manager;
-use crate::provider::{Provider, TwitchHosts, TwitchProvider, UrlProvider, YoutubeProvider};
+use crate::provider::{
+    Provider, TokenFile, TwitchHosts, TwitchProvider, UrlProvider, YoutubeProvider,
+};
 use crate::timing::Timing;
 use crate::watch::Channels;
 
@@ -227,8 +230,9 @@ pub async fn run(
             playlist_debug: usize::from(options.playlist_debug),
         };
         tasks.spawn(async move {
-            manager.run_watched(Arc::clone(&listed.watched)).await;
-            drop(listed);
+            let watched = &listed.watched;
+            let record = || manager.clone().run_watched(Arc::clone(watched));
+            restart::until_it_ends(&manager.channel, &watched.stop, record).await;
         });
     };
     for spec in channels {
@@ -288,7 +292,7 @@ fn provider(spec: &ChannelSpec, options: &Options) -> Provider {
                 gql: options.twitch_gql.clone(),
                 usher: options.twitch_usher.clone(),
             },
-            auth_file: options.twitch_auth_file.clone(),
+            token_file: TokenFile::new(options.twitch_auth_file.clone()),
         }),
     }
 }

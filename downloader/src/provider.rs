@@ -1,5 +1,6 @@
 //! Where a channel's media playlists are to be found.
 
+mod token_file;
 mod twitch;
 mod url;
 mod youtube;
@@ -13,6 +14,7 @@ use common::names::Quality;
 
 use crate::fetch::FetchError;
 
+pub use token_file::TokenFile;
 pub use twitch::{TwitchHosts, TwitchProvider};
 pub use url::UrlProvider;
 pub use youtube::YoutubeProvider;

@@ -23,6 +23,7 @@ use crate::metrics::{METRICS, UNREADABLE, labels};
 use crate::playlist::{MediaPlaylist, Problems, Reading};
 use crate::queue::{Queue, Queued};
 use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, Shown, lock};
+use crate::restart;
 use crate::shared::SharedParts;
 use crate::timeline::{Newest, News};
 use crate::watch::{Getting, Working};
@@ -569,9 +570,7 @@ async fn unless_it_crashes(getting: impl Future<Output = Outcome>) -> Outcome {
     match AssertUnwindSafe(getting).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(cause) => {
-            let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
-            let cause = text.unwrap_or_default();
+            let cause = restart::text(&*cause);
             tracing::error!(cause, "a getter crashed");
             Outcome::Crashed
         }

@@ -1,8 +1,6 @@
 //! Twitch, as its web player asks (SPEC §5): a token by GraphQL, then the master playlist from
 //! the usher service. All public facts about the service are in this file.
 
-use std::path::PathBuf;
-
 use common::hedge::{Hedge, HedgeError, Progress};
 use common::http::{self, HttpClient, HttpError};
 use common::names::{Channel, Quality};
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::url::with_audio;
-use super::{Found, ProviderError, SOURCE};
+use super::{Found, ProviderError, SOURCE, TokenFile};
 use crate::fetch::{self, FetchError};
 use crate::playlist::{MasterPlaylist, Playlist, Variant};
 
@@ -56,9 +54,8 @@ pub struct TwitchProvider {
     pub channel: Channel,
     /// Where Twitch is.
     pub hosts: TwitchHosts,
-    /// A file with an OAuth token: subscribers see no advertisements. Read again for every
-    /// look, so that it can be replaced.
-    pub auth_file: Option<PathBuf>,
+    /// A file with an OAuth token: subscribers see no advertisements.
+    pub token_file: TokenFile,
 }
 
 /// What the usher service wants to see.
@@ -89,8 +86,30 @@ impl TwitchProvider {
         }
     }
 
-    /// Asks for the token that goes with a playlist.
+    /// Asks for the token that goes with a playlist; once more without the OAuth token if that
+    /// is not accepted any more.
     async fn token(&self, client: &HttpClient, hedge: Hedge) -> Result<Token, ProviderError> {
+        let authorization = self.token_file.header(&self.channel).await;
+        let problem = match self.ask(client, hedge, authorization.as_ref()).await {
+            Err(problem) if authorization.is_some() && is_refusal(&problem) => problem,
+            answer => {
+                if authorization.is_some() && answer.is_ok() {
+                    self.token_file.is_good();
+                }
+                return answer;
+            }
+        };
+        let token = self.ask(client, hedge, None).await?;
+        self.token_file.complain(&self.channel, problem.to_string());
+        Ok(token)
+    }
+
+    async fn ask(
+        &self,
+        client: &HttpClient,
+        hedge: Hedge,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Token, ProviderError> {
         let body = json!({
             "operationName": "PlaybackAccessToken",
             "extensions": {"persistedQuery": {"version": 1, "sha256Hash": ACCESS_TOKEN_QUERY}},
@@ -104,14 +123,13 @@ impl TwitchProvider {
             },
         })
         .to_string();
-        let authorization = self.authorization().await?;
         let attempt = async |_: usize, progress: Progress| {
             let mut request = client
                 .post(&self.hosts.gql)
                 .header(CONTENT_TYPE, "application/json")
                 .header(HeaderName::from_static("client-id"), CLIENT_ID)
                 .body(body.clone());
-            if let Some(authorization) = &authorization {
+            if let Some(authorization) = authorization {
                 request = request.header("Authorization", authorization.clone());
             }
             let response = client.send_ok("twitch_token", request).await?;
@@ -125,28 +143,6 @@ impl TwitchProvider {
             },
         })?;
         read_token(&answer)
-    }
-
-    /// The header with the OAuth token, if there is a file with one. An empty file has none: a
-    /// compose file cannot leave a mount out.
-    async fn authorization(&self) -> Result<Option<HeaderValue>, ProviderError> {
-        let Some(file) = &self.auth_file else {
-            return Ok(None);
-        };
-        let problem = |problem: String| ProviderError::Answer {
-            what: "the OAuth token",
-            problem: format!("{}: {problem}", file.display()),
-        };
-        let read = tokio::fs::read_to_string(file).await;
-        let token = read.map_err(|error| problem(error.to_string()))?;
-        let token = token.trim();
-        if token.is_empty() {
-            return Ok(None);
-        }
-        let value = HeaderValue::from_str(&format!("OAuth {token}"));
-        let mut value = value.map_err(|_| problem("it is no token".to_owned()))?;
-        value.set_sensitive(true);
-        Ok(Some(value))
     }
 
     fn usher_url(&self, token: &Token) -> Result<Url, ProviderError> {
@@ -174,6 +170,17 @@ impl TwitchProvider {
 
 fn is_404(error: &FetchError) -> bool {
     error.status().is_some_and(|status| status.as_u16() == 404)
+}
+
+/// True iff another answer may come without an OAuth token: this one was no, not nothing.
+fn is_refusal(error: &ProviderError) -> bool {
+    match error {
+        ProviderError::Http(error) => error
+            .status()
+            .is_some_and(|status| status.is_client_error()),
+        ProviderError::Answer { .. } => true,
+        _ => false,
+    }
 }
 
 /// Reads `data.streamPlaybackAccessToken`; null means that there is no such channel.
@@ -273,24 +280,6 @@ mod tests {
         let found = choose(&master(text), &qualities).map_err(|error| error.to_string())?;
         let shown = |source: &Source| (source.quality.to_string(), source.urls.len());
         Ok(found.sources.iter().map(shown).collect())
-    }
-
-    #[tokio::test]
-    async fn an_empty_file_has_no_token() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("token");
-        let provider = TwitchProvider {
-            channel: Channel::new("c").unwrap(),
-            hosts: TwitchHosts::default(),
-            auth_file: Some(file.clone()),
-        };
-        let header = async |content: &str| {
-            std::fs::write(&file, content).unwrap();
-            let header = provider.authorization().await.unwrap();
-            header.map(|header| header.to_str().unwrap().to_owned())
-        };
-        assert_eq!(header("\n").await, None);
-        assert_eq!(header(" t0k3n\n").await.as_deref(), Some("OAuth t0k3n"));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! One worker relieves another: URLs that expire, streams that end and begin again.
 
-use chrono::NaiveDateTime;
 use tests::content::ts_bytes;
 use tests::eventually;
 use tests::node::Service;
@@ -11,7 +10,7 @@ use tests::origin::{
 use super::{FAST, SOON, Scene};
 
 /// A master playlist that leads to this stream.
-fn lead_to(scene: &Scene, stream: &LiveStream) {
+pub(crate) fn lead_to(scene: &Scene, stream: &LiveStream) {
     let master = MasterPlaylist::new().unnamed(&stream.path(), 1000);
     scene.origin.put_playlist("/master.m3u8", master.render());
 }
@@ -99,68 +98,6 @@ async fn a_successor_that_fails_at_once_harms_nothing() {
         scene.expect(&all).await;
     }
     assert!(scene.origin.count(&gone.path()) >= 1);
-}
-
-/// Waits until there are so many segments.
-async fn wait_for_count(scene: &Scene, count: usize) {
-    tests::eventually(SOON, &format!("{count} segments"), async || {
-        let full = scene.full();
-        (full.len() == count)
-            .then_some(())
-            .ok_or(format!("{full:?}"))
-    })
-    .await;
-}
-
-/// URLs that have a session in them: the successor's list has other names and no dates by which
-/// to tell that it is the same show.
-#[tokio::test]
-async fn an_expired_url_is_replaced_without_dates_too() {
-    for dates in [Dates::Never, Dates::FirstOnly] {
-        let options = LiveOptions {
-            dates,
-            window: 4,
-            ..LiveOptions::default()
-        };
-        let mut scene = Scene::new(options.clone()).await;
-        lead_to(&scene, &scene.stream);
-        let downloader = record_master(&scene).await;
-        let mut fresh = LiveStream::new(&scene.origin, "fresh", options);
-        let mut all = Vec::new();
-        for n in 0..6_usize {
-            all.push(scene.stream.push(3000 + n));
-            let content = all[n].content.clone();
-            fresh.push_segment(NewSegment::new("2.000", content));
-            wait_for_count(&scene, n + 1).await;
-        }
-        lead_to(&scene, &fresh);
-        scene.origin.always(scene.stream.path(), Fault::expired());
-        for n in 6..9 {
-            all.push(fresh.push(5000 + n));
-            wait_for_count(&scene, n + 1).await;
-        }
-        // Nothing else comes of the polls that follow.
-        let polls = scene.origin.count(&fresh.path());
-        let more = |log: &Log| log.count("/fresh/playlist.m3u8") > polls + 3;
-        scene.origin.wait_for(SOON, more).await.unwrap();
-        let names: Vec<String> = scene.full().into_iter().collect();
-        assert_eq!(names.len(), 9, "{dates:?}: {names:?}");
-        // In the order in which they were listed, 2 s apart.
-        let start = |name: &str| {
-            NaiveDateTime::parse_from_str(&name[..26], "%Y-%m-%dT%H/%M:%S%.f").unwrap()
-        };
-        for (n, segment) in all.iter().enumerate() {
-            let hash = tests::content::sha256_base64(&segment.content);
-            let later = start(&names[n]) - start(&names[0]);
-            assert!(names[n].contains(&hash), "{dates:?}: {names:?}");
-            assert_eq!(
-                later.num_milliseconds(),
-                2000 * n as i64,
-                "{dates:?}: {names:?}"
-            );
-        }
-        assert_eq!(downloader.count_log("lost a segment"), 0);
-    }
 }
 
 /// The encoder is restarted a minute after all that there was, and everything is recorded on.
@@ -275,48 +212,6 @@ async fn the_end_of_a_stream_is_the_end_of_the_work() {
         let pause = pair[1] - pair[0];
         assert!(pause.as_secs_f64() > 0.15, "{pause:?}");
     }
-}
-
-/// Lists without any date, whose workers relieve one another: nothing is recorded twice, be the
-/// list alive or not.
-#[tokio::test]
-async fn without_dates_a_successor_records_nothing_again() {
-    let mut scene = Scene::new(LiveOptions {
-        dates: Dates::Never,
-        ..LiveOptions::default()
-    })
-    .await;
-    scene.push(3);
-    let downloader = scene.record().await;
-    tests::eventually(SOON, "the first segments", async || {
-        let full = scene.full();
-        (full.len() >= 3).then_some(()).ok_or(format!("{full:?}"))
-    })
-    .await;
-    // It stands still until two others have taken over, and fails now and then.
-    tests::eventually(SOON, "three workers", async || {
-        let generation = downloader.metrics().await.sum("worker_generation", &[]);
-        (generation >= 3.0)
-            .then_some(())
-            .ok_or(format!("{generation}"))
-    })
-    .await;
-    assert_eq!(scene.full().len(), 3);
-    for n in 4..=9 {
-        scene
-            .origin
-            .next(1, scene.stream.path(), Fault::status(500));
-        scene.stream.push(3000 + n);
-        tests::eventually(SOON, &format!("{n} segments"), async || {
-            let full = scene.full();
-            (full.len() >= n).then_some(()).ok_or(format!("{full:?}"))
-        })
-        .await;
-    }
-    let polls = scene.origin.count(&scene.stream.path());
-    let more = |log: &Log| log.count("/live/playlist.m3u8") > polls + 10;
-    scene.origin.wait_for(SOON, more).await.unwrap();
-    assert_eq!(scene.full().len(), 9);
 }
 
 #[tokio::test]

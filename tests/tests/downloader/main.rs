@@ -8,6 +8,7 @@
 mod again;
 mod clock;
 mod disk;
+mod encrypted;
 mod faults;
 mod handover;
 mod http2;
@@ -17,6 +18,7 @@ mod recording;
 mod silent;
 mod stop;
 mod twitch;
+mod undated;
 mod variants;
 
 use std::collections::BTreeSet;

@@ -107,6 +107,35 @@ async fn asks_as_the_web_player_does() {
     assert_eq!(leaked, None);
 }
 
+/// A token that is not accepted, then a file that is not there: recorded all the same, told once.
+#[tokio::test]
+async fn a_token_that_is_of_no_use_stops_no_recording() {
+    for there in [true, false] {
+        let mut scene = Scene::new(LiveOptions::default()).await;
+        scene.origin.handle("/gql", |request| {
+            let revoked = request.header("authorization").is_some();
+            let answer = serde_json::json!({"error": "Unauthorized", "status": 401,
+                "message": "The \"Authorization\" token is invalid."});
+            revoked.then(|| Resource::json(&answer).status(401))
+        });
+        twitch(&scene);
+        let all = scene.push(3);
+        let file = scene.node.base_dir().join(".token");
+        if there {
+            std::fs::write(&file, "revoked\n").unwrap();
+        }
+        let file = file.display().to_string();
+        // Looked for again and again.
+        let extra = ["--twitch-auth-file", &file, "--max-url-age", "1"];
+        let downloader = record(&scene, &extra).await;
+        scene.expect(&all).await;
+        let looks = |log: &Log| log.count(USHER) >= 3;
+        scene.origin.wait_for(SOON, looks).await.unwrap();
+        assert_eq!(downloader.count_log("the OAuth token is of no use"), 1);
+        assert_eq!(downloader.count_log("revoked"), 0);
+    }
+}
+
 #[tokio::test]
 async fn offline_is_waited_for_and_no_such_channel_is_said() {
     let mut scene = Scene::new(LiveOptions::default()).await;
@@ -115,6 +144,9 @@ async fn offline_is_waited_for_and_no_such_channel_is_said() {
     let rule = scene.origin.always(USHER, Fault::status(404));
     let downloader = record(&scene, &[]).await;
     downloader.wait_for_log("it is not live", SOON).await;
+    let log = scene.origin.log();
+    let request = &log.last("/gql").unwrap().request;
+    assert_eq!(request.header("authorization"), None);
     scene.origin.remove_rule(rule);
     scene.expect(&all).await;
     drop(downloader);
