@@ -105,6 +105,8 @@ pub struct Getter {
     quality: Quality,
     timing: Timing,
     recorded: Recorded,
+    /// A segment that is larger is none.
+    max_bytes: u64,
     /// That the disk is full.
     complaint: Seldom,
     /// That dates come a second time.
@@ -185,6 +187,7 @@ impl Getter {
             quality,
             timing,
             recorded,
+            max_bytes: attempt::MAX_BYTES,
             complaint: Seldom::default(),
             dates_told: Seldom::default(),
         }

@@ -304,21 +304,9 @@ impl Run {
         let lately = news.max().is_some_and(|at| at.elapsed() < timing.lately);
         // Where an older worker still works, a failing successor is no reason to hurry.
         let urgent = self.tended.values().any(|tended| tended.live.len() < 2);
-        let longest = match (lately, self.manager.important) {
-            (true, _) if urgent => timing.find_lately,
-            (true, _) => timing.find_important,
-            (false, true) => timing.find_important,
-            (false, false) => timing.find,
-        };
-        // A failure is not the same as not being live: the next answer may well be a good one.
         let failed = self.tended.values().map(|tended| tended.failed).max();
-        match self.failures.max(failed.unwrap_or(0)) {
-            0 => longest,
-            failures => {
-                let doubled = 2_u32.saturating_pow(failures - 1);
-                longest.min(timing.find_lately.saturating_mul(doubled))
-            }
-        }
+        let failures = self.failures.max(failed.unwrap_or(0));
+        timing.find_interval(self.manager.important, lately.then_some(urgent), failures)
     }
 
     /// Gives a rendition a new worker, if it needs one.

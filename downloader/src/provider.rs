@@ -170,3 +170,34 @@ impl Provider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::names::Channel;
+
+    /// SPEC §5: Twitch 20 h, YouTube 5 h, and four segments of YouTube's at once.
+    #[test]
+    fn what_each_provider_allows() {
+        let url: Url = "http://h/x.m3u8".parse().unwrap();
+        let twitch = Provider::Twitch(TwitchProvider {
+            channel: Channel::new("c").unwrap(),
+            hosts: TwitchHosts::default(),
+            token_file: TokenFile::default(),
+        });
+        let youtube = Provider::Youtube(YoutubeProvider {
+            url: url.clone(),
+            program: "yt-dlp".to_owned(),
+        });
+        for (provider, hours, getters, distrusts) in [
+            (twitch, Some(20), 64, true),
+            (youtube, Some(5), 4, false),
+            (Provider::Url(UrlProvider { url }), None, 64, false),
+        ] {
+            let age = provider.max_age().map(|age| age.as_secs());
+            assert_eq!(age, hours.map(|hours| hours * 3600), "{provider:?}");
+            assert_eq!(provider.max_getters(), getters, "{provider:?}");
+            assert_eq!(provider.distrusts_skew(), distrusts, "{provider:?}");
+        }
+    }
+}

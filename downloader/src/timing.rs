@@ -147,6 +147,27 @@ impl Timing {
         )
     }
 
+    /// How long to wait from one look for a channel's playlists to the next. `lately`: it brought
+    /// something new within [`Timing::lately`], and true iff nothing else keeps it alive;
+    /// `failures`: so many looks or workers in a row have failed.
+    #[must_use]
+    pub fn find_interval(&self, important: bool, lately: Option<bool>, failures: u32) -> Duration {
+        let longest = match lately {
+            Some(true) => self.find_lately,
+            Some(false) => self.find_important,
+            None if important => self.find_important,
+            None => self.find,
+        };
+        // A failure is not the same as not being live: the next answer may well be a good one.
+        match failures {
+            0 => longest,
+            failures => {
+                let doubled = 2_u32.saturating_pow(failures - 1);
+                longest.min(self.find_lately.saturating_mul(doubled))
+            }
+        }
+    }
+
     /// How long a list may go without anything new before another look at where the stream is:
     /// three target durations, doubled with each look in vain.
     #[must_use]
@@ -230,6 +251,32 @@ mod tests {
             [seconds(2, 0), seconds(2, 1), seconds(6, 0), seconds(2, 99)],
             [6, 12, 18, 192]
         );
+    }
+
+    #[test]
+    fn a_channel_is_looked_for_as_often_as_it_matters() {
+        let timing = Timing::default();
+        for (important, lately, failures, seconds) in [
+            // SPEC §5.
+            (false, None, 0, 20),
+            (true, None, 0, 5),
+            // What is listed now may be gone in seconds, unless another worker has it.
+            (false, Some(true), 0, 1),
+            (true, Some(true), 0, 1),
+            (false, Some(false), 0, 5),
+            (true, Some(false), 0, 5),
+            // Failures: ever later, but no later than without them.
+            (false, None, 1, 1),
+            (false, None, 3, 4),
+            (false, None, 6, 20),
+            (true, None, 3, 4),
+            (true, None, 99, 5),
+            (false, Some(true), 5, 1),
+        ] {
+            let interval = timing.find_interval(important, lately, failures);
+            let row = (important, lately, failures);
+            assert_eq!(interval.as_secs(), seconds, "{row:?}");
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::decrypt::{DecryptError, Decryptor};
 use crate::fetch::{Part, refusal};
 use crate::shared::SharedError;
 
-/// A segment of 20 s at 100 Mbit/s has half of it.
-const MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// A segment is no larger: one of 20 s at 100 Mbit/s has half of it.
+pub(super) const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Why an attempt did not get the segment in full.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +124,8 @@ impl Getter {
                 },
                 Err(error) => break End::CutOff(error.into()),
             }
-            if writer.bytes() > MAX_BYTES {
-                return Err(too_large(job));
+            if writer.bytes() > self.max_bytes {
+                return Err(self.too_large(job));
             }
         };
         let received = writer.bytes() - init_bytes;
@@ -189,8 +189,8 @@ impl Getter {
             }
             Err(_) => return Err(self.timed_out("head", job, self.timing.head_hard)),
         };
-        if part.announced().is_some_and(|bytes| bytes > MAX_BYTES) {
-            return Err(too_large(job));
+        if part.announced().is_some_and(|bytes| bytes > self.max_bytes) {
+            return Err(self.too_large(job));
         }
         let mut writer = SegmentWriter::create(
             &self.store,
@@ -221,14 +221,14 @@ impl Getter {
         let url = http::shown(&job.wanted.url);
         AttemptError::TimedOut { part, url, time }
     }
-}
 
-fn too_large(job: &Job) -> AttemptError {
-    AttemptError::Http(HttpError::TooLarge {
-        url: http::shown(&job.wanted.url),
-        kind: "segment",
-        limit: MAX_BYTES,
-    })
+    fn too_large(&self, job: &Job) -> AttemptError {
+        AttemptError::Http(HttpError::TooLarge {
+            url: http::shown(&job.wanted.url),
+            kind: "segment",
+            limit: self.max_bytes,
+        })
+    }
 }
 
 /// What a segment needs may be published a moment after the list that names it.
@@ -239,5 +239,83 @@ fn missing(error: SharedError) -> AttemptError {
             None => error.into(),
         },
         SharedError::Decrypt { .. } | SharedError::Empty(_) => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+    use common::http::HttpClient;
+    use common::names::{Channel, Quality};
+    use common::segment::SegmentDuration;
+    use common::store::Store;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::{Loss, Outcome};
+    use super::*;
+    use crate::timeline::Wanted;
+    use crate::timing::Timing;
+
+    /// All files below a directory.
+    fn files(directory: &Path) -> usize {
+        let entries = std::fs::read_dir(directory).into_iter().flatten();
+        let count = |entry: std::fs::DirEntry| match entry.path().is_dir() {
+            true => files(&entry.path()),
+            false => 1,
+        };
+        entries.map(|entry| count(entry.unwrap())).sum()
+    }
+
+    /// Answers one request with chunks without an end, until the client has enough.
+    async fn endless(listener: TcpListener) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 1024];
+        let _ = stream.read(&mut head).await;
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let _ = stream.write_all(head).await;
+        let chunk = [b"400\r\n".as_slice(), &[7; 0x400], b"\r\n"].concat();
+        while stream.write_all(&chunk).await.is_ok() {}
+    }
+
+    #[tokio::test]
+    async fn a_segment_that_is_too_large_without_a_word_is_lost_and_leaves_nothing() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(endless(listener));
+        let directory = tempfile::tempdir().unwrap();
+        let (channel, quality) = (Channel::new("c").unwrap(), Quality::new("q").unwrap());
+        let store = Store::new(directory.path());
+        let client = HttpClient::new().unwrap();
+        let mut getter = Getter::new(client, store, channel, quality, Timing::default());
+        getter.max_bytes = 100_000;
+        let wanted = Wanted {
+            sequence: 0,
+            url: format!("http://{address}/0.ts").parse().unwrap(),
+            range: None,
+            start: DateTime::UNIX_EPOCH,
+            duration: SegmentDuration::from_secs(2.0).unwrap(),
+            init: None,
+            encryption: None,
+            discontinuity: false,
+            again: false,
+        };
+        let stops = Stops {
+            shutdown: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        let job = Job::new(wanted, false, Arc::default());
+        let outcome = getter.get(&job, &stops).await;
+        let Outcome::Lost(Loss::TooLarge(why)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(why.contains("100000 bytes allowed for a segment"), "{why}");
+        assert_eq!(files(directory.path()), 0);
+        served.await.unwrap();
     }
 }

@@ -116,20 +116,51 @@ async fn init_sections_go_in_front_and_change() {
 async fn a_gap_is_not_asked_for_until_it_is_filled() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     let mut all = scene.push(2);
-    let lost = NewSegment::new("2.000", ts_bytes(99, 1000))
+    let gap = NewSegment::new("2.000", ts_bytes(99, 1000))
         .tag("#EXT-X-GAP")
         .missing();
-    let lost = scene.stream.push_segment(lost);
+    let gap = scene.stream.push_segment(gap);
     all.extend(scene.push(1));
     let downloader = scene.record().await;
     scene.expect(&all).await;
-    assert_eq!(scene.origin.count(&lost.path), 0);
+    assert_eq!(scene.origin.count(&gap.path), 0);
+    let line = "the origin says that it does not have segments";
+    let line = downloader.wait_for_log(line, SOON).await;
+    assert!(line.contains(&format!("[{}]", gap.sequence)), "{line}");
     let labels = [("channel", "test"), ("quality", "source")];
     let gaps = downloader
         .metrics()
         .await
         .get("segments_gap_total", &labels);
     assert_eq!(gaps, Some(1.0));
+    // The origin has got it from somewhere.
+    scene
+        .origin
+        .put(&gap.path, gap.content.clone(), "video/mp2t");
+    let filled = scene.stream.render().replace("#EXT-X-GAP\n", "");
+    scene.origin.put_playlist(&scene.stream.path(), filled);
+    all.push(gap);
+    scene.expect(&all).await;
+}
+
+/// Only Twitch's dates are signs of a bad connection (SPEC §5).
+#[tokio::test]
+async fn a_date_that_jumps_elsewhere_is_counted_and_no_reason_to_doubt() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let mut all = scene.push(2);
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    let later = all[1].start + chrono::TimeDelta::seconds(9);
+    scene.stream.jump_to(later);
+    for _ in 0..2 {
+        all.extend(scene.push(1));
+        scene.expect(&all).await;
+    }
+    assert!(scene.of_type("suspect").is_empty());
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("suspicious_skew_count_total", &[]), 1.0);
+    // And none to look for another place.
+    assert_eq!(metrics.sum("worker_generation", &[]), 1.0);
 }
 
 #[tokio::test]
