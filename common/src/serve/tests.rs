@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::stream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -21,10 +22,14 @@ struct Server {
 
 impl Server {
     async fn start(router: Router, limits: Limits) -> Server {
+        Server::start_with(router, limits, SOON).await
+    }
+
+    async fn start_with(router: Router, limits: Limits, grace: Duration) -> Server {
         let listener = bind(IpAddr::from([127, 0, 0, 1]), 0).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let serving = serve(listener, router, limits, shutdown.clone(), SOON);
+        let serving = serve(listener, router, limits, shutdown.clone(), grace);
         Server {
             address,
             shutdown,
@@ -149,6 +154,39 @@ async fn a_client_that_stops_reading_is_dropped_and_a_slow_one_is_not() {
     assert_eq!(timeout(SOON, drops.recv()).await, Ok(Some(())));
     drop(stalled);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_does_not_keep_the_server_from_ending() {
+    const GRACE: Duration = Duration::from_millis(300);
+    // Far more than the buffers between two processes hold.
+    let large = Bytes::from(vec![0; 64 << 20]);
+    let router = Router::new().route("/", get(async move || large.clone()));
+    let server = Server::start_with(router, Limits::default(), GRACE).await;
+    let mut stream = server.connect().await;
+    send(&mut stream, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(status(&mut stream).await, "HTTP/1.1 200");
+    let asked = Instant::now();
+    server.stop().await;
+    assert!((GRACE..SOON / 2).contains(&asked.elapsed()));
+}
+
+#[test]
+fn only_a_lack_of_room_makes_others_wait() {
+    // (error, whether it is one)
+    let table = [
+        (Errno::MFILE, true),
+        (Errno::NFILE, true),
+        (Errno::NOBUFS, true),
+        (Errno::NOMEM, true),
+        (Errno::CONNABORTED, false),
+        (Errno::PERM, false),
+        (Errno::PROTO, false),
+    ];
+    for (errno, expected) in table {
+        let error = io::Error::from_raw_os_error(errno.raw_os_error());
+        assert_eq!(is_out_of_room(&error), expected, "{error}");
+    }
 }
 
 #[tokio::test]
