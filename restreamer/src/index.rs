@@ -15,6 +15,7 @@ mod kinds;
 #[cfg(test)]
 mod tests;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -85,6 +86,15 @@ impl IndexError {
         match self {
             IndexError::Store(error) => error.path(),
             IndexError::Stat { path, .. } => path,
+        }
+    }
+
+    /// The system's word for it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            IndexError::Store(error) => error.kind(),
+            IndexError::Stat { source, .. } => source.kind(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `/files…`: what there is, level by level (SPEC §4). Peers copy by it.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -49,16 +51,19 @@ pub(super) async fn list(
     .await
 }
 
-/// What a directory below the base has. One that is closed to this service is most likely none of
-/// ours (`lost+found`): no failure, and said once.
+/// What a directory below the base has.
 fn open<T>(app: &App, listed: Result<T, StoreError>) -> Result<T, ApiError> {
     listed.map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => {
-            app.store.note_unreadable(error.path(), &error);
-            ApiError::Closed
-        }
+        ErrorKind::PermissionDenied => closed(app, error.path(), &error),
         _ => error.into(),
     })
+}
+
+/// What is said of a directory that is closed to this service. Most likely it is none of ours
+/// (`lost+found`): no failure, and logged once.
+fn closed(app: &App, directory: &Path, error: &dyn Display) -> ApiError {
+    app.store.note_unreadable(directory, error);
+    ApiError::Closed
 }
 
 /// An hour's files.
@@ -85,7 +90,11 @@ async fn of_hour(
         return Ok(listed.answer(&app, &listing, &request));
     }
     blocking(move || {
-        let listings = app.listings.hours(&listed.rendition, &[hour])?;
+        let listings = app.listings.hours(&listed.rendition, &[hour]);
+        let listings = listings.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => closed(&app, error.path(), &error),
+            _ => error.into(),
+        })?;
         Ok(match listings.first() {
             Some(listing) => listed.answer(&app, listing, &request),
             None => json_names(&request, &Names::new::<&str>(&[])),

@@ -91,6 +91,7 @@ async fn what_may_not_be_read_hides_nothing_else() {
         ("/files/test", 200),
         ("/files/lost%2bfound", 403),
         ("/files/test/closed", 403),
+        (&format!("/files/test/broken/{hour}"), 403),
     ];
     for (target, status) in table {
         let answer = raw::get(address, target).await;
