@@ -179,7 +179,7 @@ impl Families {
         Families {
             playlists: Family::new("playlist", cores * PLAYLISTS_PER_CORE, 1024, None),
             long_playlists: Family::new("long_playlist", cores, 64, Some(LONG_HOURS_A_SECOND)),
-            long_bodies: Room::new(LONG_BYTES),
+            long_bodies: Room::new("long_playlist", LONG_BYTES),
             extras: Family::new("extras", 2, 16, Some(EXTRAS_A_SECOND)),
             cuts: Family::new("cut", MAX_CUTS, MAX_CUTS, None),
         }

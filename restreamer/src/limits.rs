@@ -82,15 +82,17 @@ pub(crate) struct Room {
     /// One permit for each KiB.
     free: Arc<Semaphore>,
     all: u32,
+    refused: IntCounter,
 }
 
 impl Room {
-    /// Room for so many bytes.
-    pub(crate) fn new(bytes: usize) -> Room {
+    /// Room for so many bytes of what a family makes.
+    pub(crate) fn new(family: &str, bytes: usize) -> Room {
         let all = kibibytes(bytes);
         Room {
             free: Arc::new(Semaphore::new(all as usize)),
             all,
+            refused: REFUSED.with_label_values(&[family, "memory"]),
         }
     }
 
@@ -102,7 +104,10 @@ impl Room {
         let wanted = kibibytes(bytes).min(self.all);
         Arc::clone(&self.free)
             .try_acquire_many_owned(wanted)
-            .map_err(|_| ApiError::busy("what others are being sent takes too much memory"))
+            .map_err(|_| {
+                self.refused.inc();
+                ApiError::busy("what others are being sent takes too much memory")
+            })
     }
 }
 
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn room_is_taken_until_it_is_given_back() {
-        let room = Room::new(4096);
+        let room = Room::new("test", 4096);
         let (small, large) = (room.take(1).unwrap(), room.take(3072).unwrap());
         assert_eq!(room.take(1).unwrap_err().status().as_u16(), 503);
         assert!(room.take(0).is_ok());

@@ -149,19 +149,26 @@ async fn a_page_of_any_origin_may_ask_anything() {
 async fn metrics_are_served_under_both_names() {
     let api = Api::new(&["c/source/2026-01-02T03/"]);
     api.get("/files/c/source").await;
+    api.get("/files/c/source/2026-01-02T03").await;
     api.get("/playlist/c/source.m3u8").await;
     for target in ["/metrics", "/metrics/restreamer"] {
         let page = api.get(target).await;
         assert_eq!(page.status, StatusCode::OK);
         for line in [
             "http_request_latency_all_count{endpoint=\"/files/{channel}/{quality}\",method=\"GET\",status=\"200\"} ",
-            "http_request_concurrency_all{endpoint=\"/files/{channel}/{quality}\",method=\"GET\"} 0",
-            "restreamer_index_misses_total ",
-            "restreamer_index_hits_total ",
-            "restreamer_index_hours ",
-            "restreamer_index_bytes ",
+            "http_request_concurrency_all{endpoint=\"/files/{channel}/{quality}\",method=\"GET\"} ",
+            "restreamer_index_misses_total{of=\"playlists\"} ",
+            "restreamer_index_hits_total{of=\"listings\"} ",
+            "restreamer_index_hours{of=\"playlists\"} ",
+            "restreamer_index_bytes{of=\"listings\"} ",
         ] {
-            assert!(page.text().contains(line), "{line}\n{}", page.text());
+            // A sample, not what stands above it: with a value.
+            let value = page
+                .text()
+                .lines()
+                .find_map(|found| found.strip_prefix(line));
+            let value: f64 = value.unwrap_or_else(|| panic!("{line}")).parse().unwrap();
+            assert!(value >= 0.0, "{line}{value}");
         }
     }
 }

@@ -223,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_its_way_takes_room_until_it_is_sent() {
+        let hours = [hour(&["00:00", "00:02"])];
+        let playlist = MediaPlaylist::of_range(key(4).1, &hours);
+        let answer = Answer::new(&playlist, Encoding::Identity);
+        let room = Room::new("test", 1024);
+        let respond = |request: &HeaderMap| answer.respond(request, false, Some(&room));
+        let sent = respond(&HeaderMap::new()).unwrap();
+        let refused = respond(&HeaderMap::new()).unwrap_err();
+        assert_eq!(refused.status().as_u16(), 503);
+        // Without a body there is nothing to take room for, and what is elsewhere already takes none.
+        let tag = sent.headers()[header::ETAG].clone();
+        let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
+        assert_eq!(respond(&known).unwrap().status().as_u16(), 304);
+        assert!(answer.respond(&HeaderMap::new(), false, None).is_ok());
+        drop(sent);
+        assert!(respond(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
     fn memory_is_bounded_and_the_oldest_go() {
         let answers = Answers::default();
         let answer = |bytes| {
