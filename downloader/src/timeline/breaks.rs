@@ -2,10 +2,13 @@
 //! a list does not say any more that it begins inside one.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::SAME;
 use crate::playlist::{Listed, MediaPlaylist};
 
 /// A break that has not ended by then never does: its end was not marked, and rather too much is
@@ -15,8 +18,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// What the latest list showed of breaks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Breaks {
-    /// The sequence numbers in a break.
-    inside: HashSet<u64>,
+    /// The sequence numbers in a break, and the dates by which to tell that they are of the same
+    /// segments: at another place there may be others.
+    inside: HashMap<u64, Option<DateTime<Utc>>>,
     /// The sequence number behind the last segment.
     next: u64,
     /// True iff that is in a break, too.
@@ -35,7 +39,12 @@ impl Breaks {
         let unmarked = list.first_mark.unwrap_or(list.segments.len());
         // All that is before the first mark is the same: one that is known tells of all. What
         // nobody saw may have held the end of the break.
-        let is_inside = |listed: &Arc<Listed>| self.inside.contains(&listed.sequence);
+        let is_inside = |listed: &Arc<Listed>| {
+            let date = self.inside.get(&listed.sequence);
+            let dates = |date: &Option<DateTime<Utc>>| date.zip(listed.date);
+            let same = |(a, b): (DateTime<Utc>, DateTime<Utc>)| (a - b).abs() <= SAME;
+            date.is_some_and(|date| dates(date).is_none_or(same))
+        };
         let is_known = list.segments[..unmarked].iter().any(is_inside);
         let follows = self.open && first.sequence == self.next;
         let lasts = Duration::from_micros(self.length.unsigned_abs()) < LONGEST;
@@ -66,7 +75,7 @@ impl Breaks {
         self.inside.clear();
         for listed in &list.segments {
             if listed.in_break {
-                self.inside.insert(listed.sequence);
+                self.inside.insert(listed.sequence, listed.date);
             }
             if listed.sequence < self.next {
                 continue;

@@ -78,6 +78,11 @@ fn a_break_goes_on_when_the_mark_of_its_beginning_has_slid_out() {
     ]);
     let counted: Vec<_> = news.iter().map(|news| news.advertisements).collect();
     assert_eq!(counted, [2, 1, 2, 0, 0, 0, 0, 1, 0, 2, 0]);
+    // At another place the same numbers may be of what comes after it.
+    follow(&[
+        (9.0, 0, "a@0 b(@2 c@4", "a@0"),
+        (19.0, 2, "g@12 h@14", "g@12 h@14"),
+    ]);
     // A successor knows too; a break without an end ends some time.
     let mut timeline = Timeline::default();
     timeline.update(&list(0, "a@0 b(@2"), at(5.0));
