@@ -1,8 +1,8 @@
 //! Several places for one rendition: one stands in for another.
 
-use tests::origin::{Fault, LiveOptions, LiveStream, Log, MasterPlaylist, NewSegment};
+use tests::origin::{Fault, LiveOptions, LiveStream, Log, MasterPlaylist, NewSegment, Uris};
 
-use super::handover::record_master;
+use super::handover::{lead_to, record_master};
 use super::{SOON, Scene};
 
 #[tokio::test]
@@ -58,6 +58,37 @@ async fn a_place_that_stands_still_is_left_for_its_equal() {
     scene.origin.next(1, other.path(), Fault::expired());
     for _ in 0..3 {
         all.push(other.push(6000));
+        scene.expect(&all).await;
+    }
+}
+
+/// A successor finds nothing but an old list, though a worker before it has told it what is
+/// newest: the old one goes on.
+#[tokio::test]
+async fn a_list_from_long_ago_relieves_nobody() {
+    let mut scene = Scene::new(LiveOptions {
+        uris: Uris::Path,
+        ..LiveOptions::default()
+    })
+    .await;
+    let mut all = scene.push(3);
+    // A list as it was a while ago, of the very same segments.
+    let frozen = LiveStream::new(&scene.origin, "frozen", LiveOptions::default());
+    let text = scene.stream.render();
+    scene.origin.put_playlist(&frozen.path(), text);
+    lead_to(&scene, &scene.stream);
+    let _downloader = record_master(&scene).await;
+    for _ in 0..3 {
+        scene.expect(&all).await;
+        all.extend(scene.push(2));
+    }
+    lead_to(&scene, &frozen);
+    let failing = Fault::status(500);
+    scene.origin.next(1, scene.stream.path(), failing);
+    let polled = |log: &Log| log.count("/frozen/playlist.m3u8") >= 3;
+    scene.origin.wait_for(SOON, polled).await.unwrap();
+    for _ in 0..3 {
+        all.extend(scene.push(1));
         scene.expect(&all).await;
     }
 }
