@@ -4,6 +4,7 @@
 //! goes through [`ffmpeg`](crate::ffmpeg) ([`encode`]).
 //! Beside them, what editors look at first: a [`frame`], a [`waveform`].
 
+mod behind;
 pub(crate) mod covered;
 mod encode;
 pub(crate) mod exact;

@@ -41,6 +41,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::error::FfmpegError;
+pub(crate) use self::process::NICENESS;
 pub(crate) use self::transitions::{Transition, Transitions};
 use self::warm::Warm;
 

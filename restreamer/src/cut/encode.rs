@@ -22,8 +22,9 @@ use crate::mpegts::mux::Muxer;
 use crate::mpegts::retime::Start;
 use crate::mpegts::tables::Codec;
 
+use super::behind::blocking;
 use super::exact::{level_name, profile_name};
-use super::load::{LoadError, blocking};
+use super::load::LoadError;
 use super::plan::Clip;
 use super::request::{CutType, Fade};
 use super::stretch::Stretch;

@@ -23,8 +23,8 @@ use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::behind;
 use super::encode::EncodeError;
-use super::load;
 use super::stretch::Stretch;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Job};
@@ -291,6 +291,6 @@ async fn give(sender: &Sender, piece: Piece) {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ExactError> + Send + 'static,
 ) -> Result<T, ExactError> {
-    let done = load::blocking(work).await;
+    let done = behind::blocking(work).await;
     done.map_err(FfmpegError::Run)?
 }

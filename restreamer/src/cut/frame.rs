@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::behind::blocking;
 use super::encode::EncodeError;
 use super::load::load;
 use super::stretch::Stretch;
@@ -93,7 +94,7 @@ pub(crate) async fn frame(
             &source.path.display(),
         ));
     }
-    let png = tokio::task::spawn_blocking(move || png_of(&picture)).await;
+    let png = blocking(move || png_of(&picture)).await;
     match png {
         Ok(Ok(png)) => Ok(png.into()),
         Ok(Err(error)) => Err(ApiError::internal("write the picture", &error)),

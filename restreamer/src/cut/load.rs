@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::behind::blocking;
 use super::stretch::Source;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
@@ -123,11 +124,4 @@ async fn remuxed(job: &Job, bytes: Bytes) -> Result<Bytes, FfmpegError> {
     // Another ffmpeg may wait for this one, and holds a permit meanwhile.
     let run = job.help(LIMIT, "remux", arguments, Input::Bytes(vec![bytes]));
     run.whole(2 * MAX_BYTES as usize).await
-}
-
-/// Does what takes long or reads files where it may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Into::into)
 }

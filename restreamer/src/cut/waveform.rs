@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::StreamExt as _;
 
+use super::behind::blocking;
 use super::encode::{EncodeError, sound};
-use super::load::blocking;
 use super::plan::Clip;
 use super::stretch::Stretch;
 use crate::error::{ApiError, shown};

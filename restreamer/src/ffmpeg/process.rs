@@ -24,10 +24,10 @@ const CHUNK: usize = 64 * 1024;
 /// So much of what it said last is kept, in bytes.
 const KEPT_OF_ERRORS: usize = 2048;
 
-/// What takes long comes behind those who record, serve files, and wait for a first byte: they
-/// need little and need it at once.
-const NICENESS: i32 = 5;
-const LONG: [&str; 2] = ["encode", "waveform"];
+/// What takes long comes behind those who record, and who answer with what is there: they need
+/// little and need it at once. Where they take all, this still leaves a tenth for it.
+pub(crate) const NICENESS: i32 = 10;
+const LONG: [&str; 3] = ["encode", "cut", "waveform"];
 
 /// So many chunks of output wait for whoever takes them; then ffmpeg waits.
 const CHUNKS: usize = 8;

@@ -277,7 +277,7 @@ impl Layout {
             let (placed, source, sound_only) = sources.next()?;
             let placed = async {
                 let loaded = load(&job, &source).await.map_err(io::Error::other)?;
-                let work = crate::cut::load::blocking(move || {
+                let work = crate::cut::behind::blocking(move || {
                     let Loaded { mut bytes, footage } = loaded;
                     bytes.truncate(bytes.len() - bytes.len() % PACKET);
                     if sound_only {
