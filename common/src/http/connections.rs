@@ -49,6 +49,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
     use tokio::time::{Instant, timeout};
 
     use reqwest::StatusCode;
@@ -96,17 +97,19 @@ mod tests {
         let url = format!("http://{address}/");
         let begun = Instant::now();
         let ask = async || client.get(&url).send().await.unwrap().status();
-        let accept = async || {
+        let accept = async |serving: &mut JoinSet<()>| {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(stream))
+            serving.spawn(serve(stream));
         };
-        let (served, status) = tokio::join!(accept(), ask());
+        let mut serving = JoinSet::new();
+        let ((), status) = tokio::join!(accept(&mut serving), ask());
         assert_eq!(status, StatusCode::OK);
         // Nobody uses the connection, and the other side is gone: the client hangs up by itself.
         let soon = Duration::from_secs(20);
-        timeout(soon, served).await.expect("it hangs up").unwrap();
+        let ended = timeout(soon, serving.join_next()).await;
+        ended.expect("it hangs up").unwrap().unwrap();
         assert!(begun.elapsed() >= short.interval);
-        let (_served, status) = tokio::join!(accept(), ask());
+        let ((), status) = tokio::join!(accept(&mut serving), ask());
         assert_eq!(status, StatusCode::OK);
     }
 }

@@ -57,7 +57,7 @@ async fn what_may_not_be_read_hides_nothing_else() {
     let closed = ["lost+found", "test/closed", &format!("test/broken/{hour}")];
     for closed in closed.map(|closed: &str| base.join(closed)) {
         fs::create_dir_all(&closed).unwrap();
-        fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o0)).unwrap();
     }
     let program = tokio::task::spawn_blocking(Binaries::get).await.unwrap();
     let Some(service) = spawn(&program.path("restreamer"), base) else {
