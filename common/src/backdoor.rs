@@ -109,11 +109,13 @@ async fn serve_all(listener: TcpListener, catalogue: Catalogue, shutdown: Cancel
             // may send the last byte of an interruption so, and the rest makes no sense without.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_out_of_band_inline(true);
-            match session::serve(stream, peer.clone(), catalogue, shutdown).await {
+            let ended = session::serve(stream, peer.clone(), catalogue, shutdown).await;
+            // Whoever reads that one has left finds the place free.
+            drop(place);
+            match ended {
                 Ok(()) => tracing::info!(peer, "an operator has left"),
                 Err(error) => tracing::info!(peer, %error, "an operator is gone"),
             }
-            drop(place);
         });
     }
     while sessions.join_next().await.is_some() {}

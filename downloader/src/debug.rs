@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -33,8 +33,9 @@ const MOST_EDGE: usize = 32 * 1024;
 pub(crate) struct Kept {
     fetched: DateTime<Utc>,
     text: Bytes,
-    /// Where it was written first, in whole.
-    written: OnceLock<PathBuf>,
+    /// Where it was written first, in whole. Held while that is being done: whoever comes
+    /// meanwhile links to it.
+    written: Mutex<Option<PathBuf>>,
     /// Where in it the lines of URIs end, if it is written in part.
     ends: OnceLock<Vec<u32>>,
 }
@@ -52,7 +53,7 @@ impl Playlists {
             self.kept.push_back(Arc::new(Kept {
                 fetched: Utc::now(),
                 text: text.clone(),
-                written: OnceLock::new(),
+                written: Mutex::default(),
                 ends: OnceLock::new(),
             }));
         }
@@ -86,12 +87,13 @@ pub(crate) async fn write(rendition: &Rendition, wanted: &Wanted, playlists: Arc
             let name = PathPart::new(&format!("{stem}.{fetched}.m3u8"))?;
             if kept.text.len() > MOST_WHOLE {
                 store.write_note(&directories, &name, &kept.excerpt(sequence))?;
-            } else if let Some(first) = kept.written.get() {
-                store.link_note(&directories, &name, first, &kept.text)?;
-            } else {
-                let path = store.write_note(&directories, &name, &kept.text)?;
-                // If somebody else was faster, the list is there twice.
-                let _ = kept.written.set(path);
+                continue;
+            }
+            // Every change is complete before anything can panic.
+            let mut written = kept.written.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*written {
+                Some(first) => store.link_note(&directories, &name, first, &kept.text)?,
+                None => *written = Some(store.write_note(&directories, &name, &kept.text)?),
             }
         }
         Ok(())

@@ -279,12 +279,13 @@ async fn what_is_missing_and_in_flight_is_told() {
     for n in 0..20 {
         peer.add(HOUR, n * 2, n.into());
     }
+    let bad = peer.add(HOUR, 100, 100);
+    peer.origin.always(path(HOUR, &bad), Fault::status(500));
+    // All but that one.
     let gate = tests::origin::Gate::new();
     let held = Fault::stall_head(tests::origin::Hold::Until(gate.clone()));
     let segments = Matching::prefix("/segments/");
     let rule = peer.origin.always(segments, held);
-    let bad = peer.add(HOUR, 100, 100);
-    peer.origin.always(path(HOUR, &bad), Fault::status(500));
     let service = start(&node, &[&peer], &["--download-concurrency", "3"]).await;
     let remote = ("remote", "127.0.0.1");
     let place = [
