@@ -141,6 +141,8 @@ pub struct Job {
     /// When the oldest segment of its list came into it: what was written before that under its
     /// date is another segment, of an encoder that has no clock. `None`: nothing can be said.
     pub(crate) listed_since: Option<SystemTime>,
+    /// How much of the stream its list showed; zero if that is not known.
+    pub(crate) window: Duration,
     /// True iff it is recorded, and only to be compared with what is.
     pub(crate) is_probe: bool,
     /// Bytes of the longest piece that was kept: a shorter one is not worth a file.
@@ -157,6 +159,7 @@ impl Job {
             doubtful,
             shared,
             listed_since: None,
+            window: Duration::ZERO,
             is_probe: false,
             kept: AtomicU64::new(0),
         }
@@ -280,7 +283,8 @@ impl Getter {
             let number = heads.len();
             attempts.push(self.attempt(job, &tried, number, progress.clone()));
             heads.push(progress.clone());
-            let late = progress.is_late(self.timing.head_soft, self.timing.body_soft);
+            let still = self.timing.segment_soft(job.window);
+            let late = progress.is_late(still, self.timing.body_soft);
             tokio::pin!(late);
             let mut is_late = false;
             while !is_late {
@@ -379,4 +383,22 @@ impl Getter {
 /// recorders out.
 fn is_supported(encryption: &Encryption) -> bool {
     encryption.method == "AES-128" && encryption.format == "identity" && encryption.key.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_seldom_is_said_again_after_a_minute() {
+        let seldom = Seldom::default();
+        let second = Duration::from_secs(1);
+        assert!(seldom.is_due());
+        for _ in 0..59 {
+            tokio::time::advance(second).await;
+            assert!(!seldom.is_due());
+        }
+        tokio::time::advance(second).await;
+        assert!(seldom.is_due() && !seldom.is_due());
+    }
 }

@@ -14,6 +14,9 @@ const MOST_ATTEMPTS: usize = 6;
 /// fail before anything slides out unseen. (SPEC §5 asks for a third.)
 const WINDOW_PART: u32 = 6;
 
+/// The same for a segment. Less would ask twice for what is only slow.
+const SEGMENT_PART: u32 = 3;
+
 /// What a list is taken to show before it was seen: as little as the shortest that are met.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
 
@@ -196,6 +199,20 @@ impl Timing {
         }
     }
 
+    /// How long an attempt at a segment may stand still before another one starts, where the list
+    /// that has it shows so much of the stream: what is listed for 8 s only has to be asked for
+    /// more than once in them.
+    #[must_use]
+    pub fn segment_soft(&self, window: Duration) -> Duration {
+        self.at_most(self.head_soft, window, SEGMENT_PART)
+    }
+
+    /// How long to wait after a failed attempt at such a segment.
+    #[must_use]
+    pub fn segment_retry(&self, window: Duration) -> Duration {
+        jitter(self.at_most(self.segment_retry, window, WINDOW_PART))
+    }
+
     /// A time, or a part of so much of the stream if that is less and known.
     fn at_most(&self, time: Duration, of_stream: Duration, part: u32) -> Duration {
         match of_stream {
@@ -233,6 +250,12 @@ mod tests {
         }
         let hedge = timing.hedge_for(timing.poll_hedge, None);
         assert_eq!(hedge.soft, seconds(1.0));
+        for (window, soft, retry) in [(0.0, 5.0, 2.0), (6.0, 2.0, 1.0), (60.0, 5.0, 2.0)] {
+            let window = seconds(window);
+            assert_eq!(timing.segment_soft(window), seconds(soft));
+            let got = timing.segment_retry(window).as_secs_f64();
+            assert!((retry * 0.89..=retry * 1.11).contains(&got), "{got}");
+        }
         let fast = timing.scaled(0.1);
         let hedge = fast.hedge_for(fast.poll_hedge, Some(seconds(12.0)));
         assert_eq!(hedge.soft, seconds(0.2));

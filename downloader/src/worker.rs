@@ -323,6 +323,7 @@ impl Run {
             let doubtful = self.doubtful_from.is_some_and(|from| wanted.start >= from);
             let mut job = Job::new(wanted, doubtful, Arc::clone(&self.shared));
             job.listed_since = listed_since;
+            job.window = list.total();
             self.take_in_hand(job, &playlists, Instant::now());
         }
         if let Some(doubted) = news.doubted {
@@ -537,7 +538,7 @@ impl Run {
             Outcome::Missing(status) => (Loss::Gone(status), timing.lately),
             Outcome::Failed(error) => (Loss::Late(error), timing.segment_give_up),
         };
-        let due = Instant::now() + jitter(timing.segment_retry);
+        let due = Instant::now() + timing.segment_retry(queued.job.window);
         if queued.tried.is_some_and(|tried| due >= tried + patience) {
             rendition.getter.lose(&queued.job.wanted, &loss);
             queued.claim.lost();

@@ -242,6 +242,33 @@ async fn a_short_window_at_a_bad_origin_costs_nothing() {
     assert_eq!(metrics.sum("segments_lost_total", &[]), 0.0);
 }
 
+/// What is listed for 8 s, and not served any more after that, is asked for a third time in them.
+#[tokio::test]
+async fn a_segment_in_a_short_window_is_asked_for_in_time() {
+    let mut scene = Scene::new(LiveOptions {
+        window: 4,
+        keep: 0,
+        ..LiveOptions::default()
+    })
+    .await;
+    let mut all = scene.push(4);
+    let path = "/live/3.ts";
+    scene.origin.next(2, path, Fault::stall_head(Hold::Forever));
+    let channel = format!("test:url:{}", scene.stream.url());
+    let slower = ["--time-scale", "0.3"];
+    let _downloader = scene.node.start_downloader(&channel, &slower).await;
+    let asked = |log: &Log| log.count(path) > 0;
+    scene.origin.wait_for(SOON, asked).await.unwrap();
+    // A segment every 2 s, in time three times as fast: it slides out after 8.
+    let mut ticks = tokio::time::interval(Duration::from_millis(600));
+    ticks.tick().await;
+    for _ in 0..4 {
+        ticks.tick().await;
+        all.extend(scene.push(1));
+    }
+    scene.expect(&all).await;
+}
+
 #[tokio::test]
 async fn playlists_are_kept_beside_the_segments_they_led_to() {
     let mut scene = Scene::new(LiveOptions::default()).await;

@@ -190,6 +190,22 @@ async fn a_redirect_decides_the_base_of_relative_uris() {
 }
 
 #[tokio::test]
+async fn so_does_one_of_a_master_playlist() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(3);
+    // The list is named relative to where the master playlist is found in the end.
+    let master = MasterPlaylist::new().unnamed("playlist.m3u8", 1000);
+    scene
+        .origin
+        .put_playlist("/live/master.m3u8", master.render());
+    let moved = tests::origin::Fault::redirect(302, "/live/master.m3u8");
+    scene.origin.always("/elsewhere/master.m3u8", moved);
+    let channel = format!("test:url:{}", scene.origin.url("/elsewhere/master.m3u8"));
+    let _downloader = scene.node.start_downloader(&channel, FAST).await;
+    scene.expect(&all).await;
+}
+
+#[tokio::test]
 async fn several_channels_in_one_process() {
     let origin = Origin::start().await;
     let node = Node::new("a");

@@ -299,6 +299,41 @@ async fn the_old_connection_goes_on_while_the_new_one_has_a_pre_roll() {
     assert_eq!(metrics.sum("worker_generation", &[]), 2.0);
 }
 
+/// Each answer that a hand-over waits for is asked for again long before it is given up (30 s).
+#[tokio::test]
+async fn answers_that_never_come_hold_up_no_hand_over() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    twitch(&scene);
+    let mut all = scene.push(3);
+    let _downloader = record(&scene, &[]).await;
+    scene.expect(&all).await;
+    let options = LiveOptions {
+        start: all[0].start,
+        ..LiveOptions::default()
+    };
+    let mut fresh = LiveStream::new(&scene.origin, "fresh", options);
+    for segment in &all {
+        fresh.push_segment(NewSegment::new(&segment.duration, segment.content.clone()));
+    }
+    all.push(fresh.push(6000));
+    lead_to(&scene, &fresh);
+    let before = scene.origin.log();
+    let paths = ["/gql", USHER, "/fresh/playlist.m3u8"];
+    for path in paths {
+        let forever = Fault::stall_head(tests::origin::Hold::Forever);
+        scene.origin.next(1, path, forever);
+    }
+    scene.origin.always(scene.stream.path(), Fault::expired());
+    scene.expect(&all).await;
+    let log = scene.origin.log();
+    for path in paths {
+        let asked: Vec<_> = log.of(path).skip(before.count(path)).collect();
+        // In fast time: 0.2 s after the first, where giving it up would take 3 s.
+        let later = asked[1].started - asked[0].started;
+        assert!(later.as_secs_f64() < 1.5, "{path}: {later:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_date_that_jumps_makes_what_follows_suspect_and_asks_for_a_successor() {
     let mut scene = Scene::new(LiveOptions::default()).await;
