@@ -39,13 +39,9 @@ async fn certificate(directory: &Path) {
 /// nginx with TLS and HTTP/2, serving `www`; it logs connection, protocol and path.
 fn nginx(directory: &Path, port: u16) -> Process {
     let at = directory.display();
-    // As root it would give its workers away to somebody who may not read our files.
-    let user = match rustix::process::geteuid().is_root() {
-        true => "user root;",
-        false => "",
-    };
+    // One process, so that none is left when it is killed.
     let configuration = format!(
-        "{user} daemon off; worker_processes 1; pid {at}/nginx.pid; error_log stderr warn;
+        "daemon off; master_process off; pid {at}/nginx.pid; error_log stderr warn;
         events {{}}
         http {{
             log_format short '$connection $server_protocol $uri';
