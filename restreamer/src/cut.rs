@@ -20,3 +20,8 @@ mod stretch;
 pub(crate) mod waveform;
 
 pub(crate) use self::run::run;
+
+/// When the first picture that is wanted is shown in what is given to ffmpeg to cut an edge or find
+/// a frame, in ticks: always the same, so that the next process has the same arguments and can be
+/// started before it is needed, and late enough that nothing before it is below 0.
+const WANTED_FROM: i64 = 3600 * crate::mpegts::time::TICKS_A_SECOND;

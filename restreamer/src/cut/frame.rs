@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::WANTED_FROM;
 use super::behind::blocking;
 use super::encode::EncodeError;
 use super::load::load;
@@ -17,7 +18,6 @@ use crate::footage::{Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::{Codec, Program};
-use crate::mpegts::time::TICKS_A_SECOND;
 use crate::mpegts::video::Access;
 
 /// A group of pictures of 4K takes some seconds on a busy machine.
@@ -25,11 +25,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A picture of 8K without any compression is less.
 const MAX_BYTES: usize = 256 << 20;
-
-/// When the picture that is wanted is shown in what is given to the decoder, in ticks: always the
-/// same, so that the next frame finds a decoder that was started with the same arguments, and late
-/// enough that nothing before it is below 0.
-const WANTED_AT: i64 = 3600 * TICKS_A_SECOND;
 
 /// The picture shown at an instant that a stretch covers, as PNG.
 ///
@@ -64,7 +59,7 @@ pub(crate) async fn frame(
         .iter()
         .filter(|picture| !picture.is_disposable || picture.unit == wanted.unit);
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
-    let shift = WANTED_AT - wanted.pts;
+    let shift = WANTED_FROM - wanted.pts;
     // Nothing but pictures, so that the decoder waits for nothing else.
     let program = match footage.main.codec {
         Codec::H264 | Codec::H265 => Program::of(footage.main),
@@ -80,9 +75,9 @@ pub(crate) async fn frame(
     let arguments = format!(
         // What follows an open key picture is as good as any, which the decoder doubts.
         "-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
-         -vf trim=start_pts={WANTED_AT}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
+         -vf trim=start_pts={WANTED_FROM}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
          -f image2pipe pipe:1",
-        WANTED_AT + 1
+        WANTED_FROM + 1
     );
     let arguments = arguments.split_whitespace().map(OsString::from).collect();
     let input = Input::Bytes(vec![muxer.packets().into()]);

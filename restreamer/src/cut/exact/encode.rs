@@ -12,8 +12,9 @@ use crate::mpegts::demux::{Damage, Demuxer, Unit};
 use crate::mpegts::packet::{self, PACKET};
 use crate::mpegts::tables::Codec;
 
+use super::super::WANTED_FROM;
 use super::ExactError;
-use super::reel::{Order, WANTED_FROM};
+use super::reel::Order;
 
 /// Pictures as they come from an encoder: each as its access unit, in the order shown. None of them
 /// is shown before one that is decoded earlier, and the first needs no other.
@@ -36,7 +37,7 @@ impl Encoder {
         let running = job.run("cut", arguments, input);
         let (sender, pictures) = mpsc::channel(order.count + 2);
         let task = tokio::spawn(async move {
-            if let Err(error) = read(running, order.count, &sender).await {
+            if let Err(error) = read(running, order.last, &sender).await {
                 let _ = sender.send(Err(error)).await;
             }
         });
@@ -68,26 +69,29 @@ impl Encoder {
         picture.unwrap_or(Err(ExactError::Miscounted { wanted, made }))
     }
 
-    /// Waits for its end.
+    /// Waits for the end, before which no other picture may come.
     pub(super) async fn finish(mut self) -> Result<(), ExactError> {
         match self.pictures.recv().await {
+            None => Ok(()),
             Some(Err(error)) => Err(error),
-            _ => Ok(()),
+            Some(Ok(_)) => Err(ExactError::Miscounted {
+                wanted: self.wanted,
+                made: self.wanted + 1,
+            }),
         }
     }
 }
 
-/// Sends the first `count` pictures that ffmpeg writes. What it makes of pictures after them, which
-/// some of them needed, nobody wants.
+/// Sends the pictures that ffmpeg writes, up to the one that is shown at `last`. What it makes of
+/// pictures after it, which some before it needed, nobody wants.
 async fn read(
     mut running: Running,
-    count: usize,
+    last: i64,
     pictures: &mpsc::Sender<Result<Vec<u8>, ExactError>>,
 ) -> Result<(), ExactError> {
     let mut demuxer = Demuxer::new(Damage::Fails);
     // Bytes that are no whole packet yet, and how many came before them.
     let (mut rest, mut before) = (Vec::new(), 0);
-    let mut left = count;
     while let Some(chunk) = running.next().await {
         rest.extend_from_slice(&chunk?);
         let whole = rest.len() - rest.len() % PACKET;
@@ -98,28 +102,29 @@ async fn read(
         }
         rest.drain(..whole);
         before += whole;
-        give(demuxer.units(), &mut left, pictures).await;
-        if left == 0 {
+        if !give(demuxer.units(), last, pictures).await {
             return Ok(());
         }
     }
     let media = demuxer.finish(before).map_err(ExactError::Made)?;
-    give(media.units.into_iter(), &mut left, pictures).await;
+    give(media.units.into_iter(), last, pictures).await;
     Ok(())
 }
 
-/// Sends pictures, as many as are left to send.
+/// Sends pictures; false if one came that is shown after `last`.
 async fn give(
     units: impl Iterator<Item = Unit>,
-    left: &mut usize,
+    last: i64,
     pictures: &mpsc::Sender<Result<Vec<u8>, ExactError>>,
-) {
-    let videos = units.filter(|unit| unit.codec.is_video());
-    for mut unit in videos.take(*left) {
+) -> bool {
+    for mut unit in units.filter(|unit| unit.codec.is_video()) {
+        if unit.pts > last {
+            return false;
+        }
         let picture = std::mem::take(unit.payload_mut());
         let _ = pictures.send(Ok(picture)).await;
-        *left -= 1;
     }
+    true
 }
 
 fn arguments(order: &Order, threads: usize) -> Vec<OsString> {

@@ -7,6 +7,7 @@ use crate::mpegts::tables::{Codec, Program};
 use crate::mpegts::time::{TICKS_A_SECOND, ticks};
 use crate::mpegts::video;
 
+use super::super::WANTED_FROM;
 use super::plan;
 
 /// Segments whose times are further apart than their starts by more than that are of two clocks,
@@ -18,11 +19,6 @@ const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
 
 /// An instant before all others.
 const NEVER: i64 = i64::MIN;
-
-/// When the first picture that is wanted is shown in what is given to an encoder, in ticks: always
-/// the same, so that encoders have the same arguments, and not so early that anything before it
-/// would be below 0.
-pub(super) const WANTED_FROM: i64 = 3600 * TICKS_A_SECOND;
 
 /// Segments taken apart, of which pictures and sound are taken.
 #[derive(Debug)]
@@ -54,6 +50,8 @@ pub(super) struct Order {
     pub(super) codec: Codec,
     /// A stream of nothing but them, the first at [`WANTED_FROM`], and those that they need.
     pub(super) stream: Vec<u8>,
+    /// When the last of them is shown in it, in ticks.
+    pub(super) last: i64,
     /// How many they are.
     pub(super) count: usize,
     /// The profile and level of H.264.
@@ -172,7 +170,8 @@ impl Reel {
     pub(super) fn order(&self, encode: &[usize]) -> Option<Order> {
         let begin = plan::decode_from(&self.pictures, encode)?;
         let end = *encode.iter().max()?;
-        let first = encode.iter().map(|at| self.pictures[*at].pts).min()?;
+        let pts = encode.iter().map(|at| self.pictures[*at].pts);
+        let (first, last) = (pts.clone().min()?, pts.max()?);
         let shift = WANTED_FROM - first;
         let program = Program::of(self.footages[0].main);
         let mut muxer = Muxer::new(program, 0);
@@ -195,6 +194,7 @@ impl Reel {
         Some(Order {
             codec: self.codec(),
             stream: muxer.packets(),
+            last: last + shift,
             count: encode.len(),
             profile: video::h264_profile(&parameters),
         })
