@@ -4,6 +4,7 @@
 //! Nothing is kept unless somebody can ask: without a backdoor a [`Task`] costs a look at a flag,
 //! with one some hundred nanoseconds.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -20,6 +21,13 @@ type Part = Mutex<HashMap<u64, Arc<Entry>>>;
 static KEPT: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static PARTED: LazyLock<[Part; PARTS]> = LazyLock::new(Default::default);
+
+/// What a panic has said of itself, if it was text.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> Option<String> {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+}
 
 /// Has all tasks kept that begin from now on.
 pub fn keep() {

@@ -346,21 +346,10 @@ mod tests {
             Timing::default(),
             0,
         ));
-        let wanted = |url: &str| Wanted {
-            sequence: 0,
-            url: url.parse().unwrap(),
-            range: None,
-            start: DateTime::UNIX_EPOCH,
-            duration: SegmentDuration::from_secs(2.0).unwrap(),
-            init: None,
-            encryption: None,
-            discontinuity: false,
-            again: false,
-        };
         let (old, new, third) = (
-            wanted("http://a/1"),
-            wanted("http://b/1"),
-            wanted("http://c/1"),
+            Wanted::of("http://a/1"),
+            Wanted::of("http://b/1"),
+            Wanted::of("http://c/1"),
         );
         let of_old = rendition.claim(&old).unwrap();
         assert_eq!(rendition.claim(&old).err(), Some(Refused::Held));

@@ -1,10 +1,10 @@
 //! What crashed begins again.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use common::names::Channel;
+use common::tasks::panic_text;
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
@@ -19,20 +19,13 @@ pub(crate) async fn until_it_ends<F: Future<Output = ()>>(
     mut start: impl FnMut() -> F,
 ) {
     while let Err(cause) = AssertUnwindSafe(start()).catch_unwind().await {
-        let cause = text(&*cause);
+        let cause = panic_text(&*cause).unwrap_or_default();
         tracing::error!(%channel, cause, "the manager of a channel crashed; it is started again");
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// What a panic says.
-pub(crate) fn text(cause: &(dyn Any + Send)) -> String {
-    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
-    text.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -59,6 +59,24 @@ pub struct Wanted {
     pub again: bool,
 }
 
+#[cfg(test)]
+impl Wanted {
+    /// A plain one of 2 s, there.
+    pub(crate) fn of(url: &str) -> Wanted {
+        Wanted {
+            sequence: 0,
+            url: url.parse().unwrap(),
+            range: None,
+            start: DateTime::UNIX_EPOCH,
+            duration: SegmentDuration::from_secs(2.0).unwrap(),
+            init: None,
+            encryption: None,
+            discontinuity: false,
+            again: false,
+        }
+    }
+}
+
 impl Wanted {
     /// When it ends; the end of time if that lies past it.
     #[must_use]

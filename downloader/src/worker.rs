@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::tasks::panic_text;
 use common::timing::jitter;
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -23,7 +24,6 @@ use crate::metrics::{METRICS, UNREADABLE, labels};
 use crate::playlist::{MediaPlaylist, Problems, Reading};
 use crate::queue::{Queue, Queued};
 use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, Shown, lock};
-use crate::restart;
 use crate::shared::SharedParts;
 use crate::timeline::{Newest, News};
 use crate::watch::{Getting, Working};
@@ -571,7 +571,7 @@ async fn unless_it_crashes(getting: impl Future<Output = Outcome>) -> Outcome {
     match AssertUnwindSafe(getting).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(cause) => {
-            let cause = restart::text(&*cause);
+            let cause = panic_text(&*cause).unwrap_or_default();
             tracing::error!(cause, "a getter crashed");
             Outcome::Crashed
         }

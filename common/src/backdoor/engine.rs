@@ -186,9 +186,7 @@ fn innermost(error: &EvalAltResult) -> &EvalAltResult {
 
 /// What a panic has said.
 fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "it did not say why".to_owned())
+    crate::tasks::panic_text(panic).unwrap_or_else(|| "it did not say why".to_owned())
 }
 
 /// About how much memory a value takes, in bytes; notes how deep it is.

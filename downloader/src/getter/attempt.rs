@@ -248,10 +248,8 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use chrono::DateTime;
     use common::http::HttpClient;
     use common::names::{Channel, Quality};
-    use common::segment::SegmentDuration;
     use common::store::Store;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -294,17 +292,7 @@ mod tests {
         let client = HttpClient::new().unwrap();
         let mut getter = Getter::new(client, store, channel, quality, Timing::default());
         getter.max_bytes = 100_000;
-        let wanted = Wanted {
-            sequence: 0,
-            url: format!("http://{address}/0.ts").parse().unwrap(),
-            range: None,
-            start: DateTime::UNIX_EPOCH,
-            duration: SegmentDuration::from_secs(2.0).unwrap(),
-            init: None,
-            encryption: None,
-            discontinuity: false,
-            again: false,
-        };
+        let wanted = Wanted::of(&format!("http://{address}/0.ts"));
         let stops = Stops {
             shutdown: CancellationToken::new(),
             cut: CancellationToken::new(),
