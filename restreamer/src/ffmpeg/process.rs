@@ -97,7 +97,7 @@ impl Run {
         if let Some((ffmpeg, arguments)) = next
             && outcome.is_ok()
         {
-            ffmpeg.replace(arguments);
+            ffmpeg.replace(arguments, LONG.contains(&purpose));
         }
         SECONDS
             .with_label_values(&[purpose])
@@ -275,7 +275,7 @@ fn judge(status: ExitStatus, errors: String) -> Result<(), FfmpegError> {
 }
 
 /// Best effort: at its usual priority it does the same, at others' cost.
-fn lower_priority(child: &Child) {
+pub(super) fn lower_priority(child: &Child) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(pid) = pid.and_then(Pid::from_raw)
         && let Err(error) = setpriority_process(Some(pid), NICENESS)

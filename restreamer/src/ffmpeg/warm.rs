@@ -95,11 +95,12 @@ impl Warm {
 }
 
 impl Ffmpeg {
-    /// Soon has a process wait that was started with these arguments.
-    pub(super) fn replace(self: &Arc<Self>, arguments: Vec<OsString>) {
+    /// Soon has a process wait that was started with these arguments; `is_behind`: from its start on
+    /// it comes behind those who answer.
+    pub(super) fn replace(self: &Arc<Self>, arguments: Vec<OsString>, is_behind: bool) {
         if let Some(asked) = self.warm.place(&arguments) {
             let ffmpeg = Arc::clone(self);
-            let kept = async move { ffmpeg.keep(arguments, asked).await };
+            let kept = async move { ffmpeg.keep(arguments, is_behind, asked).await };
             self.tasks.spawn(kept);
         }
     }
@@ -108,6 +109,7 @@ impl Ffmpeg {
     async fn keep(
         &self,
         arguments: Vec<OsString>,
+        is_behind: bool,
         mut asked: oneshot::Receiver<oneshot::Sender<Child>>,
     ) {
         let end = &self.warm.end;
@@ -124,6 +126,9 @@ impl Ffmpeg {
                 return;
             }
         };
+        if is_behind {
+            process::lower_priority(&child);
+        }
         let _counted = Counted::new(&WARM);
         // To wait for a process closes its input, if it has that still.
         let input = child.stdin.take();

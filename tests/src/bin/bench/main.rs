@@ -15,6 +15,9 @@ const PARTS: [&str; 5] = ["day", "record", "backfill", "restream", "cut"];
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
+    if restream::paced::asked() {
+        return std::process::ExitCode::SUCCESS;
+    }
     let wanted = std::env::var("PART").unwrap_or_default();
     if !wanted.is_empty() && !PARTS.contains(&wanted.as_str()) {
         eprintln!(

@@ -57,8 +57,6 @@ pub(super) struct Done {
     pub(super) seconds: f64,
     /// Answers other than 2xx and 3xx, and connections that failed.
     pub(super) errors: u64,
-    pub(super) median_ms: f64,
-    pub(super) p99_ms: f64,
 }
 
 impl Done {
@@ -83,9 +81,9 @@ pub(super) async fn wrk_behind(load: &Load, connections: usize, time: Duration) 
 
 async fn run(mut command: Command, load: &Load, connections: usize, time: Duration) -> Done {
     let mut file = NamedTempFile::new().expect("a temporary file");
-    let report = "done = function(s, l, r) io.write(string.format(\"RESULT %d %d %d %d %d %d\\n\", \
+    let report = "done = function(s, l, r) io.write(string.format(\"RESULT %d %d %d %d\\n\", \
         s.requests, s.bytes, s.duration, s.errors.connect + s.errors.read + s.errors.write + \
-        s.errors.status + s.errors.timeout, l:percentile(50), l:percentile(99))) end\n";
+        s.errors.status + s.errors.timeout)) end\n";
     write!(file, "{}{report}", load.script).expect("a script");
     command
         .args([
@@ -110,8 +108,6 @@ async fn run(mut command: Command, load: &Load, connections: usize, time: Durati
         bytes: numbers[1],
         seconds: numbers[2] / 1e6,
         errors: numbers[3] as u64,
-        median_ms: numbers[4] / 1e3,
-        p99_ms: numbers[5] / 1e3,
     }
 }
 
