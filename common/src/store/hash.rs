@@ -1,7 +1,7 @@
 //! SHA-256 (FIPS 180-4) of streams, of which two can go on side by side. A processor with
 //! instructions for it waits for each of them longer than it takes to begin the next: a second
-//! stream costs hardly more than the first one alone. Where there are none, and in whatever is left
-//! over of one stream, `sha2` does the work.
+//! stream costs hardly more than the first one alone. That is done for x86; elsewhere, where there are no
+//! such instructions, and for whatever is left over of one stream, `sha2` does the work.
 
 use multiversion::multiversion;
 use sha2::block_api::compress256;

@@ -1,11 +1,12 @@
-//! Where files are hashed and written: on a few blocking threads, each of which takes the pieces of
-//! two files at once if two wait, since their hashes cost little more than one ([`Hasher`]). They
-//! wait where many files come in at once and the processor is what is scarce; where it is not,
-//! each piece is taken as it comes.
+//! Where files are hashed: on as many blocking threads as there are processors, each of which takes the
+//! pieces of two files at once if two wait, since their hashes cost little more than one ([`Hasher`]).
+//! They wait where many files come in at once and the processor is what is scarce; where it is not,
+//! each piece is taken as it comes. What is hashed is written on a blocking thread of its file's own:
+//! one that waits for the disk keeps no other file waiting.
 
 use std::collections::VecDeque;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
@@ -14,6 +15,9 @@ use tokio::sync::oneshot;
 use super::StoreError;
 use super::hash::Hasher;
 use super::sink::Sink;
+
+/// No more than can work at the same time: only what waits finds another to go with.
+static WORKERS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, NonZero::get));
 
 /// What becomes of pieces: the file again.
 type Outcome = Result<Sink, StoreError>;
@@ -26,7 +30,7 @@ struct Job {
     done: oneshot::Sender<Outcome>,
 }
 
-/// All that waits to be written below one base directory.
+/// All that waits to be hashed for one base directory.
 #[derive(Debug, Default)]
 pub(super) struct Pairs(Mutex<Waiting>);
 
@@ -38,7 +42,8 @@ struct Waiting {
 }
 
 impl Pairs {
-    /// Adds pieces to a file, soon, and gives it back then. No answer means that the process ends.
+    /// Adds pieces to a file, soon, and gives it back then. No answer means that the process ends, or
+    /// that a thread panicked; the file is gone then.
     pub(super) fn write(
         self: &Arc<Self>,
         sink: Sink,
@@ -47,8 +52,7 @@ impl Pairs {
         let (done, outcome) = oneshot::channel();
         let mut waiting = self.waiting();
         waiting.jobs.push_back(Job { sink, pieces, done });
-        // No more than can work at the same time: only what waits finds another to go with.
-        if waiting.workers < available_parallelism().map_or(1, NonZero::get) {
+        if waiting.workers < *WORKERS {
             waiting.workers += 1;
             let worker = Worker {
                 pairs: Arc::clone(self),
@@ -77,8 +81,20 @@ impl Worker {
     fn run(mut self) {
         while let Some(next) = self.next() {
             match next {
-                (one, Some(other)) => both(one, other),
-                (one, None) => alone(one),
+                (mut one, Some(mut other)) => {
+                    both(
+                        (&mut one.sink.hasher, &one.pieces),
+                        (&mut other.sink.hasher, &other.pieces),
+                    );
+                    write(one);
+                    write(other);
+                }
+                (mut one, None) => {
+                    for piece in &one.pieces {
+                        one.sink.hasher.update(piece);
+                    }
+                    write(one);
+                }
             }
         }
     }
@@ -91,7 +107,8 @@ impl Worker {
             self.is_counted = false;
             return None;
         };
-        Some((one, waiting.jobs.pop_front()))
+        let other = waiting.jobs.pop_front();
+        Some((one, other))
     }
 }
 
@@ -112,15 +129,12 @@ impl Drop for Worker {
     }
 }
 
-fn alone(mut job: Job) {
-    for piece in &job.pieces {
-        job.sink.hasher.update(piece);
-    }
-    finish(job);
-}
-
-fn both(mut one: Job, mut other: Job) {
-    let (mut pieces, mut other_pieces) = (one.pieces.iter(), other.pieces.iter());
+/// Goes on with the pieces of two streams, as far as they go side by side.
+fn both(one: (&mut Hasher, &[Bytes]), other: (&mut Hasher, &[Bytes])) {
+    let (hasher, other_hasher) = (one.0, other.0);
+    // An empty piece is not the end.
+    let mut pieces = one.1.iter().filter(|piece| !piece.is_empty());
+    let mut other_pieces = other.1.iter().filter(|piece| !piece.is_empty());
     let (mut rest, mut other_rest): (&[u8], &[u8]) = (&[], &[]);
     loop {
         if rest.is_empty() {
@@ -130,32 +144,34 @@ fn both(mut one: Job, mut other: Job) {
             other_rest = other_pieces.next().map_or(&[], |piece| piece);
         }
         let length = match (rest.len(), other_rest.len()) {
-            (0, 0) => break,
+            (0, 0) => return,
             (length, 0) | (0, length) => length,
             (length, other) => length.min(other),
         };
         let (now, later) = rest.split_at(length.min(rest.len()));
         let (other_now, other_later) = other_rest.split_at(length.min(other_rest.len()));
-        let (hasher, other_hasher) = (&mut one.sink.hasher, &mut other.sink.hasher);
         Hasher::update_both((hasher, now), (other_hasher, other_now));
         (rest, other_rest) = (later, other_later);
     }
-    finish(one);
-    finish(other);
 }
 
-/// Writes what was hashed, and gives the file back. If nobody wants it, it goes.
-fn finish(mut job: Job) {
-    let written = job.sink.write_all(&job.pieces);
-    let _ = job.done.send(written.map(|()| job.sink));
+/// Writes what was hashed, and gives the file back. If nobody wants it any more, it goes.
+fn write(mut job: Job) {
+    if job.done.is_closed() {
+        return;
+    }
+    tokio::task::spawn_blocking(move || {
+        let written = job.sink.write_all(&job.pieces);
+        let _ = job.done.send(written.map(|()| job.sink));
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
-    use std::time::Duration;
 
+    use proptest::prelude::*;
     use sha2::{Digest, Sha256};
     use tempfile::TempDir;
     use tokio::task::JoinSet;
@@ -166,12 +182,16 @@ mod tests {
     use crate::names::{Channel, Quality};
     use crate::segment::{FinalType, Hour, SegmentDuration, SegmentHash};
 
-    /// A segment of so many bytes, in pieces of a size that depends on it.
-    async fn write(store: Store, length: usize) -> Result<Committed, StoreError> {
+    async fn create(store: &Store) -> Result<SegmentWriter, StoreError> {
         let (channel, quality) = (Channel::new("c").unwrap(), Quality::new("source").unwrap());
         let start = "2026-01-02T03".parse::<Hour>().unwrap().start();
         let duration = SegmentDuration::from_secs(2.0).unwrap();
-        let mut writer = SegmentWriter::create(&store, &channel, &quality, start, duration).await?;
+        SegmentWriter::create(store, &channel, &quality, start, duration).await
+    }
+
+    /// A segment of so many bytes, in pieces of a size that depends on it.
+    async fn write(store: Store, length: usize) -> Result<Committed, StoreError> {
+        let mut writer = create(&store).await?;
         for piece in content(length).chunks(1 + length / 7) {
             writer.write(Bytes::copy_from_slice(piece)).await?;
         }
@@ -211,36 +231,46 @@ mod tests {
     fn what_waits_when_a_runtime_ends_keeps_nobody_waiting_in_the_next() {
         let base = TempDir::new().unwrap();
         let store = Store::new(base.path());
-        let runtime = |threads| {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.enable_all().max_blocking_threads(threads);
-            builder.build().unwrap()
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1).enable_all().build().unwrap()
         };
-        let first = runtime(1);
-        first.block_on(async {
-            // The only blocking thread is in use, once all files are there.
-            let (end, ended) = std::sync::mpsc::channel::<()>();
-            let mut writers = Vec::new();
-            for _ in 0..4 {
-                let (channel, quality) =
-                    (Channel::new("c").unwrap(), Quality::new("source").unwrap());
-                let start = "2026-01-02T03".parse::<Hour>().unwrap().start();
-                let duration = SegmentDuration::from_secs(2.0).unwrap();
-                let create = SegmentWriter::create(&store, &channel, &quality, start, duration);
-                writers.push(create.await.unwrap());
-            }
-            tokio::task::spawn_blocking(move || ended.recv_timeout(Duration::from_secs(20)));
-            for writer in &mut writers {
-                writer.write(Bytes::from(vec![1; PIECE])).await.unwrap();
-            }
-            assert!(!store.pairs.waiting().jobs.is_empty());
-            drop(writers);
-            drop(end);
+        let first = runtime();
+        let handle = first.handle().clone();
+        let mut writer = first.block_on(create(&store)).unwrap();
+        first.shutdown_background();
+        // Nothing runs there any more.
+        let entered = handle.enter();
+        let outcome = futures::executor::block_on(async {
+            writer.write(Bytes::from(vec![1; PIECE])).await?;
+            writer.write(Bytes::from(vec![2; PIECE])).await
         });
-        first.shutdown_timeout(Duration::from_secs(20));
+        outcome.unwrap_err();
+        drop((writer, entered));
         assert_eq!(store.pairs.waiting().workers, 0);
         assert!(store.pairs.waiting().jobs.is_empty());
-        let written = runtime(4).block_on(write(store, 3 * PIECE)).unwrap();
+        let directory = base.path().join("c/source/2026-01-02T03");
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+        let written = runtime().block_on(write(store, 3 * PIECE)).unwrap();
         is_right(base.path(), &written, 3 * PIECE);
+    }
+
+    /// Pieces of any size, empty ones among them.
+    fn pieces() -> impl Strategy<Value = Vec<Bytes>> {
+        let size = prop_oneof![Just(0_usize), 0..200_usize];
+        let piece = size.prop_flat_map(|size| proptest::collection::vec(any::<u8>(), size));
+        proptest::collection::vec(piece.prop_map(Bytes::from), 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn all_of_both_is_hashed(one in pieces(), other in pieces()) {
+            let (mut hasher, mut other_hasher) = (Hasher::new(), Hasher::new());
+            both((&mut hasher, &one), (&mut other_hasher, &other));
+            for (hasher, pieces) in [(hasher, one), (other_hasher, other)] {
+                let expected = SegmentHash::from_bytes(Sha256::digest(pieces.concat()).into());
+                prop_assert_eq!(hasher.finish(), expected);
+            }
+        }
     }
 }

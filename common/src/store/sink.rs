@@ -73,6 +73,9 @@ impl Spool {
 
     /// Adds to the file.
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.bytes += bytes.len() as u64;
         self.pending_bytes += bytes.len();
         self.pending.push(bytes);
