@@ -1,8 +1,11 @@
 //! SHA-256 (FIPS 180-4) of streams, of which two can go on side by side. A processor with
 //! instructions for it waits for each of them longer than it takes to begin the next: a second
 //! stream costs hardly more than the first one alone. That is done for x86; elsewhere, where there are no
-//! such instructions, and for whatever is left over of one stream, `sha2` does the work.
+//! such instructions, and for whatever is left over of one stream, `sha2` does the work. So it does in a
+//! build for processors that all have them (`-C target-cpu=native`): there nobody asks the processor,
+//! and to call what needs them would be `unsafe`.
 
+#[cfg(all(target_arch = "x86_64", not(target_feature = "sha")))]
 use multiversion::multiversion;
 use sha2::block_api::compress256;
 
@@ -116,6 +119,7 @@ impl Hasher {
 }
 
 /// As many blocks of one stream as of the other.
+#[cfg(all(target_arch = "x86_64", not(target_feature = "sha")))]
 #[multiversion(targets("x86_64+sha+sse2+sse4.1+ssse3"))]
 fn compress_both(one: &mut State, blocks: &[Block], other: &mut State, other_blocks: &[Block]) {
     use multiversion::target::match_target;
@@ -131,7 +135,14 @@ fn compress_both(one: &mut State, blocks: &[Block], other: &mut State, other_blo
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+/// As many blocks of one stream as of the other.
+#[cfg(not(all(target_arch = "x86_64", not(target_feature = "sha"))))]
+fn compress_both(one: &mut State, blocks: &[Block], other: &mut State, other_blocks: &[Block]) {
+    compress256(one, blocks);
+    compress256(other, other_blocks);
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_feature = "sha")))]
 mod x86;
 
 #[cfg(test)]
