@@ -3,11 +3,9 @@
 
 mod deletion;
 mod file;
-mod hash;
 mod leftovers;
 mod listing;
 mod notes;
-mod pairs;
 mod sink;
 mod stamp;
 mod tombstones;
@@ -28,7 +26,6 @@ pub use listing::{HourListing, HourNames};
 pub use stamp::Stamp;
 pub use writer::{CommitError, Committed, SegmentWriter};
 
-use self::pairs::Pairs;
 use crate::metrics;
 use crate::names::{Channel, NameError, PathPart, Quality};
 use crate::segment::{Hour, SegmentPath};
@@ -81,8 +78,6 @@ pub struct Store {
     base: Arc<Path>,
     unknown: Arc<Mutex<HashSet<PathBuf>>>,
     unreadable: Arc<Mutex<HashSet<PathBuf>>>,
-    /// Where what is written waits its turn.
-    pairs: Arc<Pairs>,
 }
 
 impl Store {
@@ -93,7 +88,6 @@ impl Store {
             base: base.into(),
             unknown: Arc::default(),
             unreadable: Arc::default(),
-            pairs: Arc::default(),
         }
     }
 

@@ -37,7 +37,7 @@ impl FileWriter {
         let directory = store.hour_directory(channel, quality, hour);
         let temp = format!("{name}.{}.temp", temporary_id().hyphenated());
         Ok(FileWriter {
-            spool: Spool::create(store, directory, &temp, || Ok(())).await?,
+            spool: Spool::create(directory, &temp, || Ok(())).await?,
             name: name.to_string(),
         })
     }
@@ -69,7 +69,7 @@ impl FileWriter {
         let temp = format!(".{}.temp", temporary_id().hyphenated());
         let check = move || follows_no_link(root, &ways);
         Ok(FileWriter {
-            spool: Spool::create(store, path, &temp, check).await?,
+            spool: Spool::create(path, &temp, check).await?,
             name: name.to_string(),
         })
     }

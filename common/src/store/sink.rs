@@ -1,23 +1,21 @@
 //! A file on its way to its final name, whatever it holds: a temporary file, hashed while it is
 //! written, on disk before it gets its final name, gone if anything goes wrong.
 //!
-//! Writing and hashing happen on blocking threads ([`Pairs`]), one piece at a time, while the next piece
+//! Writing and hashing happen on a blocking thread, one piece at a time, while the next piece
 //! comes in from the network. Whoever holds the file also holds a guard that removes it: be it
 //! the writer or, when a future was dropped in the middle, the blocking thread.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use tokio::sync::oneshot;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
 
-use super::hash::Hasher;
-use super::pairs::Pairs;
-use super::{CommitError, Store, StoreError};
+use super::{CommitError, StoreError};
 use crate::segment::SegmentHash;
 
 /// Pieces go to the disk when they add up to so many bytes: few hand-overs between threads,
@@ -27,7 +25,6 @@ pub(super) const PIECE: usize = 512 * 1024;
 /// A file that is being written. Dropping it, anywhere, removes what was written.
 #[derive(Debug)]
 pub(super) struct Spool {
-    pairs: Arc<Pairs>,
     state: State,
     pending: Vec<Bytes>,
     pending_bytes: usize,
@@ -39,7 +36,7 @@ pub(super) struct Spool {
 enum State {
     Idle(Sink),
     /// A blocking thread, which gives it back.
-    Busy(oneshot::Receiver<Result<Sink, StoreError>>),
+    Busy(JoinHandle<Result<Sink, StoreError>>),
     /// Nobody: writing failed and the file is gone.
     Failed,
 }
@@ -48,7 +45,6 @@ impl Spool {
     /// Begins a file: `directory` exists afterwards, and the file `temp` in it. `check` looks at
     /// the directory before anything is made.
     pub(super) async fn create(
-        store: &Store,
         directory: PathBuf,
         temp: &str,
         check: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
@@ -63,7 +59,6 @@ impl Spool {
         };
         let sink = blocking(path, create).await?;
         Ok(Spool {
-            pairs: Arc::clone(&store.pairs),
             state: State::Idle(sink),
             pending: Vec::new(),
             pending_bytes: 0,
@@ -73,9 +68,6 @@ impl Spool {
 
     /// Adds to the file.
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
         self.bytes += bytes.len() as u64;
         self.pending_bytes += bytes.len();
         self.pending.push(bytes);
@@ -95,30 +87,36 @@ impl Spool {
         mut self,
         named: impl FnOnce(SegmentHash) -> Result<(String, T), CommitError> + Send + 'static,
     ) -> Result<(T, bool), CommitError> {
-        if !self.pending.is_empty() {
-            self.flush().await?;
-        }
-        let sink = self.sink().await?;
+        let mut sink = self.sink().await?;
+        let pending = std::mem::take(&mut self.pending);
         let path = sink.temp.path.clone();
-        blocking(path, move || Ok(sink.commit(named))).await?
+        let committed = blocking(path, move || {
+            sink.write_all(&pending)?;
+            Ok(sink.commit(named))
+        });
+        committed.await?
     }
 
     /// Hands what is pending to a blocking thread, once the one before is done.
     async fn flush(&mut self) -> Result<(), StoreError> {
-        let sink = self.sink().await?;
+        let mut sink = self.sink().await?;
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        self.state = State::Busy(self.pairs.write(sink, pending));
+        self.state = State::Busy(tokio::task::spawn_blocking(move || {
+            sink.write_all(&pending)?;
+            Ok(sink)
+        }));
         Ok(())
     }
 
     /// The file, once nobody else has it. Dropping the future in the middle loses nothing: the
-    /// receiver stays in the state until it has answered.
+    /// handle stays in the state until it has answered.
     async fn sink(&mut self) -> Result<Sink, StoreError> {
-        if let State::Busy(outcome) = &mut self.state {
-            let outcome = outcome.await;
+        if let State::Busy(handle) = &mut self.state {
+            let outcome = handle.await;
             self.state = State::Failed;
-            return outcome.map_err(|error| lost(Path::new(""), error))?;
+            let sink = outcome.map_err(|error| lost(Path::new(""), error))?;
+            return sink;
         }
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Idle(sink) => Ok(sink),
@@ -161,12 +159,11 @@ impl Drop for TempFile {
 
 /// An open temporary file and the hash of what is in it.
 #[derive(Debug)]
-pub(super) struct Sink {
+struct Sink {
     // Dropped in this order: the name goes before the lock on the open file does.
     temp: TempFile,
     file: File,
-    /// Of what is written, or about to be.
-    pub(super) hasher: Hasher,
+    hasher: Sha256,
     directory: PathBuf,
 }
 
@@ -189,14 +186,14 @@ impl Sink {
         Ok(Sink {
             temp,
             file,
-            hasher: Hasher::new(),
+            hasher: Sha256::new(),
             directory,
         })
     }
 
-    /// Writes what was hashed.
-    pub(super) fn write_all(&mut self, pieces: &[Bytes]) -> Result<(), StoreError> {
+    fn write_all(&mut self, pieces: &[Bytes]) -> Result<(), StoreError> {
         for piece in pieces {
+            self.hasher.update(piece);
             self.file
                 .write_all(piece)
                 .map_err(|error| StoreError::new("write", &self.temp.path, error))?;
@@ -209,8 +206,8 @@ impl Sink {
         mut self,
         named: impl FnOnce(SegmentHash) -> Result<(String, T), CommitError>,
     ) -> Result<(T, bool), CommitError> {
-        let hasher = std::mem::replace(&mut self.hasher, Hasher::new());
-        let (name, made) = named(hasher.finish())?;
+        let digest = std::mem::take(&mut self.hasher).finalize();
+        let (name, made) = named(SegmentHash::from_bytes(digest.into()))?;
         let path = self.directory.join(name);
         let error = |action, source| StoreError::new(action, &path, source);
         if path.try_exists().map_err(|e| error("look for", e))? {

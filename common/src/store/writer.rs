@@ -63,7 +63,7 @@ impl SegmentWriter {
         let temp = Segment::temp(start, duration, temporary_id());
         let directory = store.hour_directory(channel, quality, temp.hour());
         Ok(SegmentWriter {
-            spool: Spool::create(store, directory, &temp.to_string(), || Ok(())).await?,
+            spool: Spool::create(directory, &temp.to_string(), || Ok(())).await?,
             start,
             duration,
         })
