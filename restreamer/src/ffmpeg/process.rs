@@ -97,7 +97,7 @@ impl Run {
         if let Some((ffmpeg, arguments)) = next
             && outcome.is_ok()
         {
-            ffmpeg.replace(arguments, LONG.contains(&purpose));
+            ffmpeg.replace(arguments, is_behind(purpose));
         }
         SECONDS
             .with_label_values(&[purpose])
@@ -121,11 +121,11 @@ impl Run {
         };
         let mut child = match warm {
             Some(child) => child,
-            None => spawn(&self.ffmpeg.program, &self.arguments, has_input).await?,
+            None => {
+                let program = &self.ffmpeg.program;
+                spawn(program, &self.arguments, has_input, is_behind(self.purpose)).await?
+            }
         };
-        if LONG.contains(&self.purpose) {
-            lower_priority(&child);
-        }
         let work = work(&mut child, self.input, &self.chunks);
         let work = async {
             match self.limit {
@@ -151,11 +151,17 @@ impl Run {
     }
 }
 
-/// Starts a process.
+/// True iff what is done for this comes behind others' work.
+fn is_behind(purpose: &str) -> bool {
+    LONG.contains(&purpose)
+}
+
+/// Starts a process; `is_behind`: from its start on it comes behind those who answer.
 pub(super) async fn spawn(
     program: &Path,
     arguments: &[OsString],
     has_input: bool,
+    is_behind: bool,
 ) -> Result<Child, FfmpegError> {
     let mut command = Command::new(program);
     command
@@ -175,10 +181,14 @@ pub(super) async fn spawn(
     // Whoever starts a process waits until that has its first turn on a processor.
     let spawned = tokio::task::spawn_blocking(move || command.spawn()).await;
     let spawned = spawned.map_err(io::Error::from).and_then(|child| child);
-    spawned.map_err(|error| match error.kind() {
+    let child = spawned.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => FfmpegError::Missing(program.to_owned()),
         _ => FfmpegError::Run(error),
-    })
+    })?;
+    if is_behind {
+        lower_priority(&child);
+    }
+    Ok(child)
 }
 
 /// Feeds and reads a process until it has closed its output, and hands that on. Gives what it
@@ -275,7 +285,7 @@ fn judge(status: ExitStatus, errors: String) -> Result<(), FfmpegError> {
 }
 
 /// Best effort: at its usual priority it does the same, at others' cost.
-pub(super) fn lower_priority(child: &Child) {
+fn lower_priority(child: &Child) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(pid) = pid.and_then(Pid::from_raw)
         && let Err(error) = setpriority_process(Some(pid), NICENESS)

@@ -119,16 +119,13 @@ impl Ffmpeg {
             () = end.cancelled() => return,
             () = sleep(PAUSE) => {}
         }
-        let mut child = match process::spawn(&self.program, &arguments, true).await {
+        let mut child = match process::spawn(&self.program, &arguments, true, is_behind).await {
             Ok(child) => child,
             Err(error) => {
                 tracing::debug!(%error, "no ffmpeg waits for the next request");
                 return;
             }
         };
-        if is_behind {
-            process::lower_priority(&child);
-        }
         let _counted = Counted::new(&WARM);
         // To wait for a process closes its input, if it has that still.
         let input = child.stdin.take();

@@ -218,6 +218,7 @@ mod tests {
         assert_eq!(held.bytes, answer.bytes() + size_of::<Bytes>() + OVERHEAD);
         // It keeps nothing of the hour alive.
         let kept = &held.answers[&key(9)].answer.pieces;
+        assert_eq!(kept.len(), 1);
         assert_eq!(kept.concat(), answer.pieces.concat());
         assert_ne!(kept[0].as_ptr(), answer.pieces[0].as_ptr());
     }
