@@ -10,7 +10,6 @@ mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -146,7 +145,6 @@ pub async fn serve(
     let accept = async {
         let places = Arc::new(Semaphore::new(limits.connections));
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-        let open = Arc::new(AtomicUsize::new(0));
         loop {
             let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -171,7 +169,7 @@ pub async fn serve(
                 }
                 continue;
             };
-            let files = FileSender::new(&open);
+            let files = FileSender::default();
             let end = CancellationToken::new();
             let client = Client {
                 address,
@@ -179,7 +177,7 @@ pub async fn serve(
             };
             let connection = connection(stream, client, &router, &limits, files);
             let connection = graceful.watch(connection);
-            let counted = Counted::new(&open);
+            let counted = Counted::new();
             tokio::spawn(async move {
                 // A client that hangs up or sends nonsense is its own concern.
                 match end.run_until_cancelled(connection).await {
@@ -211,19 +209,17 @@ fn is_out_of_room(error: &io::Error) -> bool {
 }
 
 /// An open connection, counted as long as this lives.
-struct Counted(Arc<AtomicUsize>);
+struct Counted;
 
 impl Counted {
-    fn new(open: &Arc<AtomicUsize>) -> Counted {
-        open.fetch_add(1, Ordering::Relaxed);
+    fn new() -> Counted {
         CONNECTIONS.inc();
-        Counted(Arc::clone(open))
+        Counted
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
         CONNECTIONS.dec();
     }
 }

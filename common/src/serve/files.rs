@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -37,25 +36,9 @@ struct Order {
 #[derive(Debug, Clone, Default)]
 pub struct FileSender {
     orders: Arc<Mutex<VecDeque<Order>>>,
-    /// The server's connections, this one among them.
-    connections: Arc<AtomicUsize>,
 }
 
 impl FileSender {
-    /// For a new connection of a server that has so many.
-    pub(super) fn new(connections: &Arc<AtomicUsize>) -> FileSender {
-        FileSender {
-            orders: Arc::default(),
-            connections: Arc::clone(connections),
-        }
-    }
-
-    /// How many connections the server has now.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-
     /// Notes bytes of a file to be sent, from `start`, at most `length` of them; gives what
     /// stands for them, which tells how many. It has to be the next that the answer's body
     /// yields, and whole. They should be in the kernel's memory: sending waits for the disk.

@@ -84,6 +84,27 @@ async fn what_a_file_is_and_how_long_it_may_be_kept() {
     }
 }
 
+/// By `sendfile` from the length on from which that is less work than a copy.
+#[tokio::test]
+async fn what_is_in_memory_is_sent_without_a_copy() {
+    let node = node(&[]).await;
+    let address = node.restreamer_address();
+    let sizes = [("short.ts", 20_000), ("long.ts", 1_000_000)];
+    for (path, size) in sizes {
+        let content = ts_bytes(1, size);
+        write(&node, path, &content);
+        let answer = get(address, &format!("/segments/{path}"), &[]).await;
+        assert!(*answer.body == *content, "{path}");
+    }
+    let part = [("Range", "bytes=500000-")];
+    get(address, "/segments/long.ts", &part).await;
+    let metrics = node.metrics().await;
+    let sent = |how| metrics.get("restreamer_file_bytes_total", &[("how", how)]);
+    assert_eq!(sent("sendfile"), Some(1_500_000.0));
+    assert_eq!(sent("copied"), Some(20_000.0));
+    assert_eq!(sent("read"), Some(0.0));
+}
+
 #[tokio::test]
 async fn several_ranges_to_the_byte() {
     let node = node(&[]).await;

@@ -1,33 +1,30 @@
 //! A file's bytes on their way to a client: read a buffer at a time, when the client has taken
 //! the one before, so that a slow client holds one buffer and no thread.
 //!
-//! What the kernel has in memory already is read at once, without a detour over a blocking
-//! thread; the rest on such a thread. With many connections, it goes from the kernel's memory to
-//! the socket, where the connection can do that: half the work. (With few, a copy that stays in
-//! the processor's cache is as cheap, and faster: docs/PERFORMANCE.md has the figures.)
+//! What the kernel has in memory already goes from there to the socket, where the connection can
+//! do that: a third to two thirds of the work. Elsewhere it is read at once, without a detour over
+//! a blocking thread; what the disk has to bring is read on such a thread.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use axum::body::HttpBody;
 use bytes::Bytes;
+use common::metrics;
 use common::serve::FileSender;
 use hyper::body::{Frame, SizeHint};
+use prometheus::IntCounter;
 use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::buffers::{Buffer, Buffers};
 use super::ranges::Span;
 use super::shared::SharedFile;
-
-/// With so many connections or fewer, buffers stay in the processor's cache from one use to the
-/// next.
-const FEW: usize = 32;
 
 /// From this length in bytes on, the kernel sends a file without a copy: for less, the copy
 /// costs no more than a call of the system.
@@ -39,6 +36,27 @@ const SEND_AT_ONCE: u64 = 512 * 1024;
 /// The kernel reads files ahead in runs of about so many bytes: where one byte is in memory,
 /// those up to the next such run are.
 const RUN: usize = 128 * 1024;
+
+/// Bytes of files that went out, by where they were found.
+struct Sent {
+    /// In the kernel's memory, from where they went without a copy of ours.
+    sendfile: IntCounter,
+    /// In the kernel's memory, from where they were copied.
+    copied: IntCounter,
+    /// Perhaps on the disk: a thread waited for them.
+    read: IntCounter,
+}
+
+static SENT: LazyLock<Sent> = LazyLock::new(|| {
+    let help =
+        "Bytes of files sent to clients: without a copy, copied from memory, or read from the disk";
+    let sent = metrics::counter("restreamer_file_bytes", help, &["how"]);
+    Sent {
+        sendfile: sent.with_label_values(&["sendfile"]),
+        copied: sent.with_label_values(&["copied"]),
+        read: sent.with_label_values(&["read"]),
+    }
+});
 
 /// A part of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,17 +136,18 @@ impl HttpBody for FileBody {
             this.parts.push_front(Part::File(span));
             if let Some(sender) = &this.sender
                 && span.length() >= SEND_FROM
-                && sender.connections() > FEW
-                && is_in_memory(this.file.file(), span)
+                && is_in_memory(&this.file, span)
             {
                 let length = span.length().min(SEND_AT_ONCE);
                 let file = Arc::clone(this.file.file());
                 let placeholder = sender.order(file, span.start, length);
+                SENT.sendfile.inc_by(placeholder.len() as u64);
                 this.advance(placeholder.len());
                 return Poll::Ready(Some(Ok(Frame::data(placeholder))));
             }
             let mut buffer = this.buffers.take(span.length());
-            if let Some(bytes) = read_if_in_memory(this.file.file(), &mut buffer, span) {
+            if let Some(bytes) = read_if_in_memory(&this.file, &mut buffer, span) {
+                SENT.copied.inc_by(bytes as u64);
                 this.advance(bytes);
                 let bytes = buffer.into_bytes(bytes);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -144,6 +163,7 @@ impl HttpBody for FileBody {
         this.reading = None;
         let bytes = outcome.unwrap_or_else(|error| Err(io::Error::other(error)));
         if let Ok(bytes) = &bytes {
+            SENT.read.inc_by(bytes.len() as u64);
             this.advance(bytes.len());
         } else {
             this.parts.clear();
@@ -161,21 +181,28 @@ impl HttpBody for FileBody {
 }
 
 /// True iff the kernel has in memory what it would send next of a span, as good as certainly.
-fn is_in_memory(file: &File, span: Span) -> bool {
+fn is_in_memory(file: &SharedFile, span: Span) -> bool {
+    if file.is_in_tmpfs {
+        return true;
+    }
     let last = span.end.min(span.start + SEND_AT_ONCE) - 1;
     let mut probes = (span.start..last).step_by(RUN).chain([last]);
     probes.all(|at| {
         let mut byte = [0];
         let mut room = [IoSliceMut::new(&mut byte)];
-        rustix::io::preadv2(file, &mut room, at, ReadWriteFlags::NOWAIT) == Ok(1)
+        rustix::io::preadv2(file.file(), &mut room, at, ReadWriteFlags::NOWAIT) == Ok(1)
     })
 }
 
 /// Reads what the kernel has in memory of a span's beginning; `None` if that is nothing, or if
 /// the file system cannot tell.
-fn read_if_in_memory(file: &File, buffer: &mut Buffer, span: Span) -> Option<usize> {
+fn read_if_in_memory(file: &SharedFile, buffer: &mut Buffer, span: Span) -> Option<usize> {
     let mut room = [IoSliceMut::new(buffer.room(span.length()))];
-    let read = rustix::io::preadv2(file, &mut room, span.start, ReadWriteFlags::NOWAIT);
+    let flags = match file.is_in_tmpfs {
+        true => ReadWriteFlags::empty(),
+        false => ReadWriteFlags::NOWAIT,
+    };
+    let read = rustix::io::preadv2(file.file(), &mut room, span.start, flags);
     read.ok().filter(|&bytes| bytes > 0)
 }
 

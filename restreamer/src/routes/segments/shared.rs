@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use super::open::is_in_tmpfs;
+
 /// So much of a file tells what is in it.
 pub(crate) const FIRST_BYTES: usize = 12;
 
@@ -68,6 +70,7 @@ impl OpenFiles {
         first_bytes: [u8; FIRST_BYTES],
     ) -> Arc<SharedFile> {
         let shared = Arc::new(SharedFile {
+            is_in_tmpfs: is_in_tmpfs(&file),
             file: Arc::new(file),
             length: metadata.len(),
             modified: metadata.modified().ok(),
@@ -92,6 +95,8 @@ impl OpenFiles {
 #[derive(Debug)]
 pub(crate) struct SharedFile {
     file: Arc<File>,
+    /// True iff all of it is in memory.
+    pub(super) is_in_tmpfs: bool,
     /// In bytes, when it was opened; no more is sent of a file that grows.
     pub(crate) length: u64,
     /// When it last changed, if the file system knows.
