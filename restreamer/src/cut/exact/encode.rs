@@ -171,10 +171,12 @@ fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
             arguments.extend([
                 "-c:v",
                 "libx264",
+                // As near to the original as `veryfast` at 18, in half the time, and a third larger:
+                // these are pictures of a second or two.
                 "-preset",
-                "veryfast",
+                "ultrafast",
                 "-crf",
-                "18",
+                "20",
                 "-bf",
                 "0",
                 "-g",
