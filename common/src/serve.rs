@@ -38,7 +38,7 @@ use self::connection::Connection;
 use self::measure::Client;
 use crate::metrics;
 
-pub use self::files::FileSender;
+pub use self::files::{FileSender, Sendable};
 pub use self::measure::with_metrics;
 
 /// The longest head: hyper's default of 400 KiB is for browsers full of cookies.

@@ -46,6 +46,8 @@ pub enum Codec {
 pub struct Options {
     /// How pictures are coded.
     pub codec: Codec,
+    /// The profile of H.264, by x264's name; without one, what its quickest preset makes.
+    pub profile: Option<&'static str>,
     /// Pictures a second, as a fraction.
     pub fps: (u32, u32),
     /// With three B-frames in a row, or none.
@@ -74,6 +76,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             codec: Codec::H264,
+            profile: None,
             fps: (25, 1),
             b_frames: true,
             open_gop: false,
@@ -236,8 +239,11 @@ async fn encode(options: &Options, directory: &Path, count: u32, in_segment: u32
     }
     line.push_str(&match codec {
         Codec::H264 => format!(
-            "-c:v libx264 -preset ultrafast -x264-params \
+            "-c:v libx264 {} -x264-params \
              keyint={key}:min-keyint={key}:scenecut=0:repeat-headers=1:bframes={b_frames}:b-adapt=0:open-gop={}:threads=2 ",
+            options.profile.map_or("-preset ultrafast".to_owned(), |profile| {
+                format!("-preset veryfast -profile:v {profile}")
+            }),
             u32::from(options.open_gop)
         ),
         Codec::H265 => format!(

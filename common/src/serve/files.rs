@@ -7,8 +7,9 @@
 //! server's work. A placeholder is never read: where it is not replaced, zeros would go out.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fmt::Debug;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,10 +21,16 @@ const MAX: usize = 512 * 1024;
 /// The place: never written, so it takes no memory.
 static PLACE: [u8; MAX] = [0; MAX];
 
+/// A file, or what keeps one open.
+pub trait Sendable: AsFd + Debug + Send + Sync + 'static {}
+
+impl<T: AsFd + Debug + Send + Sync + 'static> Sendable for T {}
+
 /// Some bytes of a file that the server has yet to be handed the placeholder of.
 #[derive(Debug)]
 struct Order {
-    file: Arc<File>,
+    /// Kept until all is sent, which may be long after its answer's body is gone.
+    file: Arc<dyn Sendable>,
     /// The next byte of the file.
     start: u64,
     /// How many of the placeholder's bytes are left.
@@ -43,7 +50,7 @@ impl FileSender {
     /// stands for them, which tells how many. It has to be the next that the answer's body
     /// yields, and whole. They should be in the kernel's memory: sending waits for the disk.
     #[must_use]
-    pub fn order(&self, file: Arc<File>, start: u64, length: u64) -> Bytes {
+    pub fn order(&self, file: Arc<dyn Sendable>, start: u64, length: u64) -> Bytes {
         let left = usize::try_from(length).unwrap_or(MAX).min(MAX);
         self.orders().push_back(Order { file, start, left });
         Bytes::from_static(&PLACE[..left])
@@ -61,7 +68,8 @@ impl FileSender {
             return Err(io::Error::other("a placeholder without a file"));
         };
         let length = length.min(order.left);
-        let sent = rustix::fs::sendfile(socket, &order.file, Some(&mut order.start), length)?;
+        let sent =
+            rustix::fs::sendfile(socket, order.file.as_fd(), Some(&mut order.start), length)?;
         if sent == 0 {
             let message = "the file became shorter while it was sent";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));

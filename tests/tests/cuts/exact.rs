@@ -1,5 +1,7 @@
 //! Exact cuts of which most is copied, and their transitions.
 
+use restreamer::footage::Footage;
+use restreamer::mpegts::demux::Damage;
 use tests::numbered::{Codec, Options};
 
 use crate::support::{Site, bounds, holds, pictures, range};
@@ -59,4 +61,44 @@ async fn the_pictures_asked_for_and_transitions_between_them() {
             }
         }
     }
+}
+
+/// Whoever sets up a decoder by the first pictures has what the others need.
+#[tokio::test]
+async fn pictures_coded_anew_have_the_profile_of_those_around_them() {
+    // (x264's name, `profile_idc`)
+    for (profile, number) in [("baseline", 66), ("main", 77), ("high", 100)] {
+        let options = Options {
+            profile: Some(profile),
+            b_frames: profile != "baseline",
+            seconds: 6.0,
+            ..Options::default()
+        };
+        let site = Site::start(&options, &[]).await;
+        for kind in ["fast", "smart"] {
+            let query = format!("{}&type={kind}", bounds(site.at(7), site.at(142)));
+            let answer = site.cut(&query).await;
+            assert!(answer.status == 200 && answer.complete, "{profile} {kind}");
+            let start = options.start;
+            let footage = Footage::read(&answer.body, start, Damage::Fails).expect("MPEG-TS");
+            let units = footage.media.of(footage.main.pid);
+            let profiles: Vec<u8> = units.flat_map(|unit| profiles(unit.payload())).collect();
+            assert!(profiles.len() > 4, "{profile} {kind}: {profiles:?}");
+            assert!(
+                profiles.iter().all(|profile| *profile == number),
+                "{profile} {kind}: {profiles:?}"
+            );
+            // Some were coded anew.
+            let runs = site.log().join("\n").matches("libx264").count();
+            assert!(runs > 0, "{profile} {kind}");
+        }
+    }
+}
+
+/// `profile_idc` of each sequence parameter set of H.264 in an access unit.
+fn profiles(unit: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let sets = unit
+        .windows(5)
+        .filter(|bytes| bytes[..3] == [0, 0, 1] && bytes[3] & 0x1f == 7);
+    sets.map(|bytes| bytes[4])
 }

@@ -171,8 +171,8 @@ fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
             arguments.extend([
                 "-c:v",
                 "libx264",
-                // As near to the original as `veryfast` at 18, in half the time, and a third larger:
-                // these are pictures of a second or two.
+                // As near to the original as `veryfast` at 18, in two thirds of the time, and a third
+                // larger: these are pictures of a second or two.
                 "-preset",
                 "ultrafast",
                 "-crf",
@@ -189,6 +189,11 @@ fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
             if let Some(profile) = profile {
                 arguments.extend(["-profile:v", profile]);
             }
+            arguments.extend(
+                order
+                    .profile
+                    .map_or(&[][..], |(profile, _)| held_to(profile)),
+            );
             if let Some(level) = &level {
                 arguments.extend(["-level:v", level]);
             }
@@ -206,6 +211,17 @@ fn arguments(order: &Order, threads: usize) -> Vec<OsString> {
         "pipe:1",
     ]);
     arguments.into_iter().map(OsString::from).collect()
+}
+
+/// Options that keep x264's quickest preset to a profile of H.264. It uses nothing that a lesser one has
+/// not, and then says that one: whoever sets up a decoder by the first pictures would not take those
+/// that are copied.
+fn held_to(profile: u8) -> &'static [&'static str] {
+    match profile {
+        77 => &["-weightp", "1"],
+        100 => &["-8x8dct", "1"],
+        _ => &[],
+    }
 }
 
 /// What x264 calls a profile of H.264 (ITU-T H.264 annex A).

@@ -19,7 +19,7 @@ use common::metrics;
 use common::serve::FileSender;
 use hyper::body::{Frame, SizeHint};
 use prometheus::IntCounter;
-use rustix::io::ReadWriteFlags;
+use rustix::io::{Errno, ReadWriteFlags};
 use tokio::task::JoinHandle;
 
 use super::buffers::{Buffer, Buffers};
@@ -37,7 +37,7 @@ const SEND_AT_ONCE: u64 = 512 * 1024;
 /// those up to the next such run are.
 const RUN: usize = 128 * 1024;
 
-/// Bytes of files that went out, by where they were found.
+/// Bytes of files that were handed to connections, by where they were found.
 struct Sent {
     /// In the kernel's memory, from where they went without a copy of ours.
     sendfile: IntCounter,
@@ -48,8 +48,7 @@ struct Sent {
 }
 
 static SENT: LazyLock<Sent> = LazyLock::new(|| {
-    let help =
-        "Bytes of files sent to clients: without a copy, copied from memory, or read from the disk";
+    let help = "Bytes of files for clients: by sendfile, copied from memory, or read from the disk";
     let sent = metrics::counter("restreamer_file_bytes", help, &["how"]);
     Sent {
         sendfile: sent.with_label_values(&["sendfile"]),
@@ -87,6 +86,9 @@ pub(crate) struct FileBody {
     parts: VecDeque<Part>,
     /// A read on a blocking thread, of the beginning of the first part.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// True iff what was yielded last stands for a part of the file that is yet to be sent: a body
+    /// that has ended is dropped at once, and its request counts as answered.
+    is_under_way: bool,
     buffers: Arc<Buffers>,
 }
 
@@ -103,6 +105,7 @@ impl FileBody {
             sender,
             parts: parts.into_iter().filter(|part| part.length() > 0).collect(),
             reading: None,
+            is_under_way: false,
             buffers,
         }
     }
@@ -127,6 +130,7 @@ impl HttpBody for FileBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        this.is_under_way = false;
         if this.reading.is_none() {
             let span = match this.parts.pop_front() {
                 None => return Poll::Ready(None),
@@ -139,8 +143,9 @@ impl HttpBody for FileBody {
                 && is_in_memory(&this.file, span)
             {
                 let length = span.length().min(SEND_AT_ONCE);
-                let file = Arc::clone(this.file.file());
+                let file = Arc::clone(&this.file);
                 let placeholder = sender.order(file, span.start, length);
+                this.is_under_way = true;
                 SENT.sendfile.inc_by(placeholder.len() as u64);
                 this.advance(placeholder.len());
                 return Poll::Ready(Some(Ok(Frame::data(placeholder))));
@@ -152,8 +157,8 @@ impl HttpBody for FileBody {
                 let bytes = buffer.into_bytes(bytes);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let file = Arc::clone(this.file.file());
-            let read = tokio::task::spawn_blocking(move || read(&file, buffer, span));
+            let file = Arc::clone(&this.file);
+            let read = tokio::task::spawn_blocking(move || read(file.file(), buffer, span));
             this.reading = Some(read);
         }
         let Some(reading) = &mut this.reading else {
@@ -172,7 +177,7 @@ impl HttpBody for FileBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.parts.is_empty()
+        self.parts.is_empty() && !self.is_under_way
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -180,17 +185,20 @@ impl HttpBody for FileBody {
     }
 }
 
-/// True iff the kernel has in memory what it would send next of a span, as good as certainly.
+/// True iff the kernel has in memory what it would send next of a span, as good as certainly. What
+/// it lets go of before that is sent, a thread that answers has to wait for; as for what was swapped
+/// out of a `tmpfs`.
 fn is_in_memory(file: &SharedFile, span: Span) -> bool {
-    if file.is_in_tmpfs {
-        return true;
-    }
     let last = span.end.min(span.start + SEND_AT_ONCE) - 1;
     let mut probes = (span.start..last).step_by(RUN).chain([last]);
     probes.all(|at| {
         let mut byte = [0];
         let mut room = [IoSliceMut::new(&mut byte)];
-        rustix::io::preadv2(file.file(), &mut room, at, ReadWriteFlags::NOWAIT) == Ok(1)
+        let read = rustix::io::preadv2(file.file(), &mut room, at, ReadWriteFlags::NOWAIT);
+        match read {
+            Err(Errno::OPNOTSUPP) => file.is_in_tmpfs(),
+            read => read == Ok(1),
+        }
     })
 }
 
@@ -198,11 +206,11 @@ fn is_in_memory(file: &SharedFile, span: Span) -> bool {
 /// the file system cannot tell.
 fn read_if_in_memory(file: &SharedFile, buffer: &mut Buffer, span: Span) -> Option<usize> {
     let mut room = [IoSliceMut::new(buffer.room(span.length()))];
-    let flags = match file.is_in_tmpfs {
-        true => ReadWriteFlags::empty(),
-        false => ReadWriteFlags::NOWAIT,
+    let mut read = |flags| rustix::io::preadv2(file.file(), &mut room, span.start, flags);
+    let read = match read(ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP) if file.is_in_tmpfs() => read(ReadWriteFlags::empty()),
+        read => read,
     };
-    let read = rustix::io::preadv2(file.file(), &mut room, span.start, flags);
     read.ok().filter(|&bytes| bytes > 0)
 }
 

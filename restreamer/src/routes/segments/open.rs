@@ -12,9 +12,6 @@ use rustix::io::Errno;
 use super::shared::{FIRST_BYTES, Identity, OpenFiles, SharedFile};
 use crate::error::ApiError;
 
-/// The type of a `tmpfs` (statfs(2)).
-const TMPFS: rustix::fs::FsWord = 0x0102_1994;
-
 /// Opens a file, or takes it from those who are being sent it; `None` if there is none of that
 /// name, if it is not a regular file, or if a tombstone hides it (SPEC §2).
 ///
@@ -55,12 +52,6 @@ pub(crate) fn open(
     }
     let first_bytes = first_bytes(&file).map_err(error)?;
     Ok(Some(files.add(path, file, &metadata, first_bytes)))
-}
-
-/// True iff a file is in memory, wherever it lies: the system does not tell that of a `tmpfs` piece by
-/// piece.
-pub(super) fn is_in_tmpfs(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS)
 }
 
 /// The first bytes of a file; zeros past its end.

@@ -3,15 +3,17 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
-
-use super::open::is_in_tmpfs;
 
 /// So much of a file tells what is in it.
 pub(crate) const FIRST_BYTES: usize = 12;
+
+/// The type of a `tmpfs` (statfs(2)).
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// What tells a file, in its present state, from any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +72,8 @@ impl OpenFiles {
         first_bytes: [u8; FIRST_BYTES],
     ) -> Arc<SharedFile> {
         let shared = Arc::new(SharedFile {
-            is_in_tmpfs: is_in_tmpfs(&file),
-            file: Arc::new(file),
+            file,
+            is_in_tmpfs: OnceLock::new(),
             length: metadata.len(),
             modified: metadata.modified().ok(),
             first_bytes,
@@ -94,9 +96,9 @@ impl OpenFiles {
 /// An open file.
 #[derive(Debug)]
 pub(crate) struct SharedFile {
-    file: Arc<File>,
-    /// True iff all of it is in memory.
-    pub(super) is_in_tmpfs: bool,
+    file: File,
+    /// Known once somebody wanted to know.
+    is_in_tmpfs: OnceLock<bool>,
     /// In bytes, when it was opened; no more is sent of a file that grows.
     pub(crate) length: u64,
     /// When it last changed, if the file system knows.
@@ -110,8 +112,22 @@ pub(crate) struct SharedFile {
 
 impl SharedFile {
     /// The file itself.
-    pub(crate) fn file(&self) -> &Arc<File> {
+    pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// True iff it lies in a `tmpfs`: in memory, unless that was too little for all (swap).
+    pub(super) fn is_in_tmpfs(&self) -> bool {
+        *self.is_in_tmpfs.get_or_init(|| {
+            let system = rustix::fs::fstatfs(&self.file);
+            system.is_ok_and(|system| system.f_type == TMPFS)
+        })
+    }
+}
+
+impl AsFd for SharedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -4,6 +4,7 @@
 //! The load comes from `wrk` on the same two cores: what the server leaves, it takes.
 
 mod bare;
+mod host;
 mod load;
 mod long;
 pub(crate) mod paced;
@@ -14,6 +15,7 @@ mod slow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::host::Host;
 use self::load::{Load, cpu_time, wrk, wrk_behind};
 use self::paced::Delays;
 use self::site::{SEGMENTS, Site};
@@ -119,14 +121,20 @@ async fn listing(site: &Site) {
         };
         let long_turn = TURN + Duration::from_secs(2);
         let (mut alone, mut beside) = (Delays::default(), Delays::default());
+        let mut host = Host::default();
         for _ in 0..ROUNDS {
-            alone.add(Delays::of(&url, target, TURN).await);
-            let (_, busy) = tokio::join!(wrk_behind(&others, 4, long_turn), async {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                Delays::of(&url, target, TURN).await
+            let quiet = host.undisturbed(async || Delays::of(&url, target, TURN).await);
+            alone.add(quiet.await);
+            let busy = host.undisturbed(async || {
+                let (_, busy) = tokio::join!(wrk_behind(&others, 4, long_turn), async {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Delays::of(&url, target, TURN).await
+                });
+                busy
             });
-            beside.add(busy);
+            beside.add(busy.await);
         }
+        host.say_what_it_took();
         let (median, p99) = (alone.quantile(0.5), alone.quantile(0.99));
         let (busy_median, busy_p99) = (beside.quantile(0.5), beside.quantile(0.99));
         say(&format!(
