@@ -228,3 +228,35 @@ fn read(file: &File, mut buffer: Buffer, span: Span) -> io::Result<Bytes> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shared::OpenFiles;
+    use super::*;
+    use crate::routes::segments::open;
+
+    #[tokio::test]
+    async fn a_file_stays_open_until_it_is_sent() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("x.ts");
+        std::fs::write(&path, [0; 100_000]).unwrap();
+        let files = Arc::new(OpenFiles::new(1));
+        let file = open(&files, &path).unwrap().unwrap();
+        let whole = Span {
+            start: 0,
+            end: 100_000,
+        };
+        let sender = FileSender::default();
+        let parts = vec![Part::File(whole)];
+        let mut body = FileBody::new(file, parts, Some(sender.clone()), Arc::default());
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let bytes = frame.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(bytes.len(), 100_000);
+        // Its request is not answered yet.
+        assert!(!body.is_end_stream());
+        drop((body, bytes));
+        assert!(files.is_full());
+        drop(sender);
+        assert!(!files.is_full());
+    }
+}

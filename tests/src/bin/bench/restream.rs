@@ -5,6 +5,7 @@
 
 mod bare;
 mod host;
+mod live;
 mod load;
 mod long;
 pub(crate) mod paced;
@@ -30,11 +31,11 @@ const CUT: &str =
 /// How long each turn takes.
 const TURN: Duration = Duration::from_secs(4);
 
-/// Runs this part; `ONLY=segments` (`playlists`, `listing`, `slow`, `long`) runs one table of it.
+/// Runs this part; `ONLY=segments` (`playlists`, `listing`, `slow`, `long`, `live`) runs one table of it.
 pub(crate) async fn run() {
     let only = std::env::var("ONLY").unwrap_or_default();
     let wanted = |table: &str| only.is_empty() || only == table;
-    if only != "long" {
+    if !["long", "live"].contains(&&*only) {
         let site = Site::start().await;
         if wanted("segments") {
             segments(&site).await;
@@ -51,6 +52,9 @@ pub(crate) async fn run() {
     }
     if wanted("long") {
         long::run().await;
+    }
+    if wanted("live") {
+        live::run().await;
     }
 }
 
