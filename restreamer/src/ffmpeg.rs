@@ -121,6 +121,8 @@ pub(crate) struct Ffmpeg {
     helpers: Arc<Semaphore>,
     /// One permit for each run, and each that waits.
     jobs: Arc<Semaphore>,
+    /// So many permits `jobs` has if there is none.
+    room: usize,
     /// Every process is waited for by one of these.
     tasks: TaskTracker,
     threads: usize,
@@ -136,13 +138,13 @@ impl Ffmpeg {
     pub(crate) fn new(program: PathBuf, processes: usize, queue: usize, warm: usize) -> Ffmpeg {
         let processes = processes.clamp(1, Semaphore::MAX_PERMITS / 2);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let room = processes + queue.min(Semaphore::MAX_PERMITS / 2);
         Ffmpeg {
             program,
             processes: Arc::new(Semaphore::new(processes)),
             helpers: Arc::new(Semaphore::new(processes)),
-            jobs: Arc::new(Semaphore::new(
-                processes + queue.min(Semaphore::MAX_PERMITS / 2),
-            )),
+            jobs: Arc::new(Semaphore::new(room)),
+            room,
             tasks: TaskTracker::new(),
             threads: cores.min(MAX_THREADS),
             warm: Warm::new(warm),
@@ -150,9 +152,11 @@ impl Ffmpeg {
         }
     }
 
-    /// How many threads a decoder or an encoder should be told to take.
+    /// How many threads a decoder or an encoder should be told to take: its share, where others are at
+    /// work. More would make none of them faster, and everybody else wait for more.
     pub(crate) fn threads(&self) -> usize {
-        self.threads
+        let others = self.room.saturating_sub(self.jobs.available_permits());
+        (self.threads / (others + 1)).max(1)
     }
 
     /// For one request.

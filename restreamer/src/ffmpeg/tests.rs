@@ -36,6 +36,23 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
+async fn those_at_work_share_the_processors() {
+    let directory = TempDir::new().unwrap();
+    let mut ffmpeg = Ffmpeg::new(program(&directory, "cat"), 2, 4, 0);
+    ffmpeg.threads = 8;
+    let (ffmpeg, mut at_work) = (Arc::new(ffmpeg), Vec::new());
+    for share in [8, 4, 2, 2, 1, 1] {
+        let job = ffmpeg.job();
+        assert_eq!(job.threads(), share);
+        let endless = Input::Stream(futures::stream::pending().boxed());
+        at_work.push(job.run("test", vec![], endless));
+    }
+    drop(at_work);
+    until("all end", || ffmpeg.job().threads() == 8).await;
+    ffmpeg.ended().await;
+}
+
+#[tokio::test]
 async fn what_is_fed_comes_back_while_more_is_fed() {
     let directory = TempDir::new().unwrap();
     let ffmpeg = pool(&directory, "cat", 1, 0);
