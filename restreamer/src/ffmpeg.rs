@@ -17,6 +17,7 @@
 
 mod error;
 mod process;
+mod requests;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -26,7 +27,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::error::FfmpegError;
 pub(crate) use self::process::NICENESS;
+use self::requests::{AtWork, Requests};
 pub(crate) use self::transitions::{Transition, Transitions};
 use self::warm::Warm;
 
@@ -121,8 +123,8 @@ pub(crate) struct Ffmpeg {
     helpers: Arc<Semaphore>,
     /// One permit for each run, and each that waits.
     jobs: Arc<Semaphore>,
-    /// So many permits `jobs` has if there is none.
-    room: usize,
+    /// The requests that it works for.
+    requests: Arc<Requests>,
     /// Every process is waited for by one of these.
     tasks: TaskTracker,
     threads: usize,
@@ -144,7 +146,7 @@ impl Ffmpeg {
             processes: Arc::new(Semaphore::new(processes)),
             helpers: Arc::new(Semaphore::new(processes)),
             jobs: Arc::new(Semaphore::new(room)),
-            room,
+            requests: Arc::default(),
             tasks: TaskTracker::new(),
             threads: cores.min(MAX_THREADS),
             warm: Warm::new(warm),
@@ -152,18 +154,12 @@ impl Ffmpeg {
         }
     }
 
-    /// How many threads a decoder or an encoder should be told to take: its share, where others are at
-    /// work. More would make none of them faster, and everybody else wait for more.
-    pub(crate) fn threads(&self) -> usize {
-        let others = self.room.saturating_sub(self.jobs.available_permits());
-        (self.threads / (others + 1)).max(1)
-    }
-
     /// For one request.
     pub(crate) fn job(self: &Arc<Self>) -> Job {
         Job {
             ffmpeg: Arc::clone(self),
             is_admitted: Arc::default(),
+            runs: Arc::default(),
         }
     }
 
@@ -196,12 +192,18 @@ pub(crate) struct Job {
     ffmpeg: Arc<Ffmpeg>,
     /// True iff it has run something: then it may run more, however many wait.
     is_admitted: Arc<AtomicBool>,
+    /// Those of its runs that run or wait.
+    runs: Arc<AtomicUsize>,
 }
 
 impl Job {
-    /// How many threads a decoder or an encoder should be told to take.
+    /// How many threads a decoder or an encoder should be told to take: the request's share, where
+    /// several are at work, or were just now. More would make none of them faster, and everybody
+    /// else wait for more.
     pub(crate) fn threads(&self) -> usize {
-        self.ffmpeg.threads()
+        let is_at_work = self.runs.load(Ordering::Relaxed) > 0;
+        let requests = self.ffmpeg.requests.lately(!is_at_work);
+        (self.ffmpeg.threads / requests).max(1)
     }
 
     /// Finds room among those that run or wait; a job that had some before goes on without, rather
@@ -267,7 +269,14 @@ impl Job {
         let stop = CancellationToken::new();
         match self.admit() {
             // It keeps its room until the process is gone.
-            Ok(room) => drop(self.ffmpeg.tasks.spawn(run.go(stop.clone(), room))),
+            Ok(room) => {
+                let at_work = AtWork::new(&self.ffmpeg.requests, &self.runs);
+                let going = run.go(stop.clone(), room);
+                drop(self.ffmpeg.tasks.spawn(async move {
+                    going.await;
+                    drop(at_work);
+                }));
+            }
             Err(error) => run.refuse(error),
         }
         Running::new(chunks, stop)

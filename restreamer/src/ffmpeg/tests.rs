@@ -36,20 +36,26 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn those_at_work_share_the_processors() {
+async fn requests_at_work_share_the_processors() {
     let directory = TempDir::new().unwrap();
-    let mut ffmpeg = Ffmpeg::new(program(&directory, "cat"), 2, 4, 0);
+    let mut ffmpeg = Ffmpeg::new(program(&directory, "cat"), 2, 8, 0);
     ffmpeg.threads = 8;
     let (ffmpeg, mut at_work) = (Arc::new(ffmpeg), Vec::new());
-    for share in [8, 4, 2, 2, 1, 1] {
-        let job = ffmpeg.job();
+    let endless = || Input::Stream(futures::stream::pending().boxed());
+    let first = ffmpeg.job();
+    for share in [8, 8, 4, 2, 2, 1, 1] {
+        let job = match at_work.len() {
+            0 | 1 => first.clone(),
+            _ => ffmpeg.job(),
+        };
         assert_eq!(job.threads(), share);
-        let endless = Input::Stream(futures::stream::pending().boxed());
-        at_work.push(job.run("test", vec![], endless));
+        at_work.push(job.run("test", vec![], endless()));
     }
+    assert_eq!(first.threads(), 1);
     drop(at_work);
-    until("all end", || ffmpeg.job().threads() == 8).await;
     ffmpeg.ended().await;
+    // Others will come back.
+    assert_eq!(ffmpeg.job().threads(), 1);
 }
 
 #[tokio::test]
