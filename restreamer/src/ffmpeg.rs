@@ -140,12 +140,13 @@ impl Ffmpeg {
     pub(crate) fn new(program: PathBuf, processes: usize, queue: usize, warm: usize) -> Ffmpeg {
         let processes = processes.clamp(1, Semaphore::MAX_PERMITS / 2);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let room = processes + queue.min(Semaphore::MAX_PERMITS / 2);
         Ffmpeg {
             program,
             processes: Arc::new(Semaphore::new(processes)),
             helpers: Arc::new(Semaphore::new(processes)),
-            jobs: Arc::new(Semaphore::new(room)),
+            jobs: Arc::new(Semaphore::new(
+                processes + queue.min(Semaphore::MAX_PERMITS / 2),
+            )),
             requests: Arc::default(),
             tasks: TaskTracker::new(),
             threads: cores.min(MAX_THREADS),
@@ -174,7 +175,7 @@ impl Ffmpeg {
         let (run, chunks) =
             process::Run::new(self, permits, Some(limit), purpose, arguments, Input::None);
         let stop = CancellationToken::new();
-        drop(self.tasks.spawn(run.go(stop.clone(), None)));
+        drop(self.tasks.spawn(run.go(stop.clone(), ())));
         Running::new(chunks, stop)
     }
 
@@ -270,12 +271,8 @@ impl Job {
         match self.admit() {
             // It keeps its room until the process is gone.
             Ok(room) => {
-                let at_work = AtWork::new(&self.ffmpeg.requests, &self.runs);
-                let going = run.go(stop.clone(), room);
-                drop(self.ffmpeg.tasks.spawn(async move {
-                    going.await;
-                    drop(at_work);
-                }));
+                let kept = (room, AtWork::new(&self.ffmpeg.requests, &self.runs));
+                drop(self.ffmpeg.tasks.spawn(run.go(stop.clone(), kept)));
             }
             Err(error) => run.refuse(error),
         }

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -76,8 +76,8 @@ impl Run {
         let _ = self.chunks.try_send(Err(error));
     }
 
-    /// Runs it to its end, or until `stop`.
-    pub(super) async fn go(self, stop: CancellationToken, _room: Option<OwnedSemaphorePermit>) {
+    /// Runs it to its end, or until `stop`, and keeps something for so long.
+    pub(super) async fn go(self, stop: CancellationToken, _kept: impl Send) {
         let waiting = Counted::new(&WAITING);
         let permit = stop.run_until_cancelled(Arc::clone(&self.permits).acquire_owned());
         let Some(Ok(_permit)) = permit.await else {

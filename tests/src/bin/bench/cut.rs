@@ -75,10 +75,8 @@ pub(crate) async fn run() {
 
 fn questions(video: &Video) -> Vec<Question> {
     let list = video.list();
-    let words =
-        |text: String| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
     let concat = |cut: &str, how: &str| {
-        words(format!(
+        words(&format!(
             "ffmpeg -nostdin -loglevel error -f concat -safe 0 -i {list} {cut} {how} -f mpegts pipe:1"
         ))
     };
@@ -120,7 +118,7 @@ fn questions(video: &Video) -> Vec<Question> {
             target: format!("/waveform/test/source.png?{minute}"),
             others: vec![(
                 "ffmpeg",
-                words(format!(
+                words(&format!(
                     "ffmpeg -nostdin -loglevel error -f concat -safe 0 -i {list} {a_minute} -filter_complex \
                      [0:a]showwavespic=size=1024x64 -frames:v 1 -c:v png -f image2pipe pipe:1"
                 )),
@@ -138,11 +136,12 @@ fn frame(name: &'static str, second: &str, segment: &str) -> Question {
     Question {
         name,
         target: format!("/frame/test/source.png?timestamp=2026-01-02T00:10:{second}"),
-        others: vec![(
-            "ffmpeg",
-            theirs.split_whitespace().map(str::to_owned).collect(),
-        )],
+        others: vec![("ffmpeg", words(&theirs))],
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 fn row(name: &str, whose: &str, done: Done) {

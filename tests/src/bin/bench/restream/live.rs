@@ -44,8 +44,7 @@ pub(super) async fn run() {
         });
         let same = same.await;
         let (mut at, mut known) = (next, tag);
-        let before = cpu(&node);
-        for _ in 0..POLLS {
+        let new = cost(&node, async || {
             at = add(&node, at);
             let answer = poll(&node, &target, Some(&known)).await;
             assert_eq!(answer.status, 200, "a segment is new");
@@ -53,8 +52,8 @@ pub(super) async fn run() {
                 .header("etag")
                 .expect("its tag")
                 .clone_into(&mut known);
-        }
-        let new = each(cpu(&node) - before);
+        });
+        let new = new.await;
         say(&format!(
             "  {:>4.1} h ({:.2} MB): first {:.1} ms in all, nothing new {:.3} ms (304), one segment new {:.3} ms",
             minutes as f64 / 60.0,
@@ -67,16 +66,12 @@ pub(super) async fn run() {
 }
 
 /// What one of many polls costs.
-async fn cost(node: &Node, poll: impl AsyncFn()) -> Duration {
+async fn cost(node: &Node, mut poll: impl AsyncFnMut()) -> Duration {
     let before = cpu(node);
     for _ in 0..POLLS {
         poll().await;
     }
-    each(cpu(node) - before)
-}
-
-fn each(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds / POLLS as f64)
+    Duration::from_secs_f64((cpu(node) - before) / POLLS as f64)
 }
 
 fn cpu(node: &Node) -> f64 {
