@@ -16,6 +16,7 @@
 //! numbers and names that they know.
 
 mod error;
+mod place;
 mod process;
 mod requests;
 #[cfg(test)]
@@ -42,7 +43,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::error::FfmpegError;
-pub(crate) use self::process::NICENESS;
+pub(crate) use self::place::NICENESS;
+use self::place::{Place, Processors};
 use self::requests::{AtWork, Requests};
 pub(crate) use self::transitions::{Transition, Transitions};
 use self::warm::Warm;
@@ -128,6 +130,8 @@ pub(crate) struct Ffmpeg {
     /// Every process is waited for by one of these.
     tasks: TaskTracker,
     threads: usize,
+    /// If there are several.
+    processors: Option<Processors>,
     /// Processes for requests to come.
     warm: Warm,
     /// What it said of itself.
@@ -150,9 +154,16 @@ impl Ffmpeg {
             requests: Arc::default(),
             tasks: TaskTracker::new(),
             threads: cores.min(MAX_THREADS),
+            processors: Processors::several(),
             warm: Warm::new(warm),
             transitions: OnceCell::new(),
         }
+    }
+
+    /// Where a process for this is to run.
+    fn place(&self, purpose: &str) -> Place {
+        let is_alone = self.requests.lately(false) == 1;
+        Place::of(purpose, is_alone, self.processors.as_ref())
     }
 
     /// For one request.

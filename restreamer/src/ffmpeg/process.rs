@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::place::{self, Place};
 use super::{Counted, FAILURES, Ffmpeg, FfmpegError, Input, RUNNING, RUNS, SECONDS, WAITING};
 
 /// As much as a pipe holds.
@@ -23,11 +23,6 @@ const CHUNK: usize = 64 * 1024;
 
 /// So much of what it said last is kept, in bytes.
 const KEPT_OF_ERRORS: usize = 2048;
-
-/// What takes long comes behind those who record, and who answer with what is there: they need
-/// little and need it at once. Where they take all, this still leaves a tenth for it.
-pub(crate) const NICENESS: i32 = 10;
-const LONG: [&str; 3] = ["encode", "cut", "waveform"];
 
 /// So many chunks of output wait for whoever takes them; then ffmpeg waits.
 const CHUNKS: usize = 8;
@@ -97,7 +92,7 @@ impl Run {
         if let Some((ffmpeg, arguments)) = next
             && outcome.is_ok()
         {
-            ffmpeg.replace(arguments, is_behind(purpose));
+            ffmpeg.replace(purpose, arguments);
         }
         SECONDS
             .with_label_values(&[purpose])
@@ -119,12 +114,21 @@ impl Run {
             true => self.ffmpeg.warm.take(&self.arguments).await,
             false => None,
         };
+        let joined = self.ffmpeg.requests.joined();
+        let place = self.ffmpeg.place(self.purpose);
         let mut child = match warm {
-            Some(child) => child,
-            None => {
-                let program = &self.ffmpeg.program;
-                spawn(program, &self.arguments, has_input, is_behind(self.purpose)).await?
+            Some(child) => {
+                // Others were at work, or not, when it was started.
+                place.give(place::pid(&child));
+                child
             }
+            None => spawn(&self.ffmpeg.program, &self.arguments, has_input, place).await?,
+        };
+        let pid = place::pid(&child);
+        let moving = async {
+            joined.await;
+            self.ffmpeg.place(self.purpose).give(pid);
+            std::future::pending().await
         };
         let work = work(&mut child, self.input, &self.chunks);
         let work = async {
@@ -135,8 +139,13 @@ impl Run {
                 None => work.await,
             }
         };
-        let outcome = stop.run_until_cancelled(work).await;
-        match outcome {
+        let work = async {
+            tokio::select! {
+                outcome = work => outcome,
+                never = moving => never,
+            }
+        };
+        match stop.run_until_cancelled(work).await {
             Some(Ok(errors)) => {
                 let status = child.wait().await.map_err(FfmpegError::Run)?;
                 judge(status, errors)
@@ -151,17 +160,12 @@ impl Run {
     }
 }
 
-/// True iff what is done for this comes behind others' work.
-fn is_behind(purpose: &str) -> bool {
-    LONG.contains(&purpose)
-}
-
-/// Starts a process; `is_behind`: from its start on it comes behind those who answer.
+/// Starts a process, which has its place from its start on.
 pub(super) async fn spawn(
     program: &Path,
     arguments: &[OsString],
     has_input: bool,
-    is_behind: bool,
+    place: Place,
 ) -> Result<Child, FfmpegError> {
     let mut command = Command::new(program);
     command
@@ -179,16 +183,19 @@ pub(super) async fn spawn(
         // Where a future that has it is dropped, or the runtime ends.
         .kill_on_drop(true);
     // Whoever starts a process waits until that has its first turn on a processor.
-    let spawned = tokio::task::spawn_blocking(move || command.spawn()).await;
-    let spawned = spawned.map_err(io::Error::from).and_then(|child| child);
-    let child = spawned.map_err(|error| match error.kind() {
+    let spawned = tokio::task::spawn_blocking(move || {
+        let child = command.spawn()?;
+        place.give(place::pid(&child));
+        Ok(child)
+    });
+    let spawned = spawned
+        .await
+        .map_err(io::Error::from)
+        .and_then(|child| child);
+    spawned.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => FfmpegError::Missing(program.to_owned()),
         _ => FfmpegError::Run(error),
-    })?;
-    if is_behind {
-        lower_priority(&child);
-    }
-    Ok(child)
+    })
 }
 
 /// Feeds and reads a process until it has closed its output, and hands that on. Gives what it
@@ -282,14 +289,4 @@ fn judge(status: ExitStatus, errors: String) -> Result<(), FfmpegError> {
         status: status.to_string(),
         lines: errors,
     })
-}
-
-/// Best effort: at its usual priority it does the same, at others' cost.
-fn lower_priority(child: &Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(pid) = pid.and_then(Pid::from_raw)
-        && let Err(error) = setpriority_process(Some(pid), NICENESS)
-    {
-        tracing::debug!(%error, "ffmpeg runs at the usual priority");
-    }
 }

@@ -4,13 +4,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 /// So long it counts that several were at work together: each of them has pauses in which its copies
 /// are sent.
 const LATELY: Duration = Duration::from_secs(5);
 
 /// The requests with a run.
 #[derive(Debug, Default)]
-pub(super) struct Requests(Mutex<Count>);
+pub(super) struct Requests {
+    count: Mutex<Count>,
+    /// Another came to the only one.
+    joined: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Count {
@@ -28,9 +35,14 @@ impl Requests {
         now.max(most.map_or(1, |(most, _)| most)).max(1)
     }
 
+    /// Waits until another comes to the only one; it may have come before this is awaited.
+    pub(super) fn joined(&self) -> Notified<'_> {
+        self.joined.notified()
+    }
+
     fn count(&self) -> MutexGuard<'_, Count> {
         // Numbers have no half-made state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,6 +59,9 @@ impl AtWork {
         let mut count = requests.count();
         if runs.fetch_add(1, Ordering::Relaxed) == 0 {
             count.now += 1;
+            if count.now == 2 {
+                requests.joined.notify_waiters();
+            }
         }
         let now = (count.now, Instant::now());
         match &mut count.most {

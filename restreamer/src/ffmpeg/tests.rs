@@ -58,6 +58,58 @@ async fn requests_at_work_share_the_processors() {
     assert_eq!(ffmpeg.job().threads(), 1);
 }
 
+/// Where a run says that it may run.
+async fn processors(job: &Job, purpose: &'static str) -> String {
+    let input = Input::Bytes(vec![Bytes::from("begins when it has read this")]);
+    let said = job.run(purpose, vec![], input).whole(1000).await.unwrap();
+    String::from_utf8(said.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn edges_of_several_cuts_leave_one_processor_to_those_who_answer() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(
+        &directory,
+        "[ $1 ] || cat >/dev/null\n\
+         while grep Cpus_allowed: /proc/self/status && [ $1 ]; do sleep 0.01; done",
+        8,
+        8,
+    );
+    let count = |line: &str| -> u32 {
+        let (_, mask) = line.split_once(':').unwrap();
+        mask.chars()
+            .filter_map(|c| c.to_digit(16))
+            .map(u32::count_ones)
+            .sum()
+    };
+    let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let ours = ours.lines().find(|line| line.starts_with("Cpus_allowed:"));
+    let all = count(ours.unwrap());
+    // Alone it has all.
+    assert_eq!(count(&processors(&ffmpeg.job(), "cut").await), all);
+    let again = vec!["again".into()];
+    let mut first = ffmpeg.job().run("cut", again, Input::None);
+    let said = first.next().await.unwrap().unwrap();
+    assert_eq!(count(&String::from_utf8_lossy(&said)), all);
+    let endless = Input::Stream(futures::stream::pending().boxed());
+    let other = ffmpeg.job().run("test", vec![], endless);
+    let makes_room = async {
+        while let Some(said) = first.next().await {
+            if count(&String::from_utf8_lossy(&said.unwrap())) == (all - 1).max(1) {
+                return;
+            }
+        }
+    };
+    let makes_room = tokio::time::timeout(Duration::from_secs(20), makes_room);
+    makes_room.await.expect("the first makes room");
+    let beside = processors(&ffmpeg.job(), "cut").await;
+    assert_eq!(count(&beside), (all - 1).max(1), "{beside}");
+    // Not so what takes minutes.
+    assert_eq!(count(&processors(&ffmpeg.job(), "encode").await), all);
+    drop((first, other));
+    ffmpeg.ended().await;
+}
+
 #[tokio::test]
 async fn what_is_fed_comes_back_while_more_is_fed() {
     let directory = TempDir::new().unwrap();

@@ -95,12 +95,11 @@ impl Warm {
 }
 
 impl Ffmpeg {
-    /// Soon has a process wait that was started with these arguments; `is_behind`: from its start on
-    /// it comes behind those who answer.
-    pub(super) fn replace(self: &Arc<Self>, arguments: Vec<OsString>, is_behind: bool) {
+    /// Soon has a process wait that was started with these arguments, for the same purpose.
+    pub(super) fn replace(self: &Arc<Self>, purpose: &'static str, arguments: Vec<OsString>) {
         if let Some(asked) = self.warm.place(&arguments) {
             let ffmpeg = Arc::clone(self);
-            let kept = async move { ffmpeg.keep(arguments, is_behind, asked).await };
+            let kept = async move { ffmpeg.keep(purpose, arguments, asked).await };
             self.tasks.spawn(kept);
         }
     }
@@ -108,8 +107,8 @@ impl Ffmpeg {
     /// Starts a process and keeps it until somebody takes it or nobody wants it.
     async fn keep(
         &self,
+        purpose: &'static str,
         arguments: Vec<OsString>,
-        is_behind: bool,
         mut asked: oneshot::Receiver<oneshot::Sender<Child>>,
     ) {
         let end = &self.warm.end;
@@ -119,7 +118,8 @@ impl Ffmpeg {
             () = end.cancelled() => return,
             () = sleep(PAUSE) => {}
         }
-        let mut child = match process::spawn(&self.program, &arguments, true, is_behind).await {
+        let place = self.place(purpose);
+        let mut child = match process::spawn(&self.program, &arguments, true, place).await {
             Ok(child) => child,
             Err(error) => {
                 tracing::debug!(%error, "no ffmpeg waits for the next request");

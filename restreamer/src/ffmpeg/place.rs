@@ -1,0 +1,101 @@
+//! A process's place among all others: behind those who answer, and where one processor is left
+//! to these.
+//!
+//! A low priority is not enough for that: Linux (EEVDF) lets a thread that wakes up wait for the
+//! next tick, some milliseconds, wherever others are owed time, however little they weigh.
+
+use std::{fs, io};
+
+use rustix::process::{Pid, setpriority_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tokio::process::Child;
+
+/// What takes long comes behind those who record, and who answer with what is there: they need
+/// little and need it at once. Where they take all, this still leaves a tenth for it.
+pub(crate) const NICENESS: i32 = 10;
+const LONG: [&str; 3] = ["encode", "cut", "waveform"];
+
+/// What leaves one processor alone while several requests are at work: pieces that take a second, in
+/// cuts of which most is sent as it is. Whoever codes for minutes wants all that there are.
+const SHORT: &str = "cut";
+
+/// The processors that this process may use.
+#[derive(Debug)]
+pub(super) struct Processors {
+    all: CpuSet,
+    /// All but the first.
+    but_one: CpuSet,
+}
+
+impl Processors {
+    /// `None` if there is only one, or nobody says which.
+    pub(super) fn several() -> Option<Processors> {
+        let all = sched_getaffinity(None).ok()?;
+        let first = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu))?;
+        let mut but_one = all;
+        but_one.unset(first);
+        (but_one.count() > 0).then_some(Processors { all, but_one })
+    }
+
+    fn of(&self, is_alone: bool) -> CpuSet {
+        match is_alone {
+            true => self.all,
+            false => self.but_one,
+        }
+    }
+}
+
+/// Where a process is to be. Best effort: elsewhere it does the same, at others' cost.
+#[derive(Debug)]
+pub(super) struct Place {
+    is_behind: bool,
+    /// On these; `None`: wherever it is started.
+    processors: Option<CpuSet>,
+}
+
+impl Place {
+    /// Of a process for this; `is_alone`: of the only request at work.
+    pub(super) fn of(purpose: &str, is_alone: bool, processors: Option<&Processors>) -> Place {
+        let processors = processors.filter(|_| purpose == SHORT);
+        Place {
+            is_behind: LONG.contains(&purpose),
+            processors: processors.map(|processors| processors.of(is_alone)),
+        }
+    }
+
+    /// Gives a process that place, unless it has ended.
+    pub(super) fn give(&self, child: Option<Pid>) {
+        let Some(child) = child else {
+            return;
+        };
+        if self.is_behind
+            && let Err(error) = setpriority_process(Some(child), NICENESS)
+        {
+            tracing::debug!(%error, "ffmpeg runs at the usual priority");
+        }
+        if let Some(processors) = &self.processors
+            && let Err(error) = keep_to(child, processors)
+        {
+            tracing::debug!(%error, "ffmpeg runs on all processors");
+        }
+    }
+}
+
+/// `None` if somebody has waited for its end.
+pub(super) fn pid(child: &Child) -> Option<Pid> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    id.and_then(Pid::from_raw)
+}
+
+/// Has a process run on no other processors from now on.
+fn keep_to(child: Pid, processors: &CpuSet) -> io::Result<()> {
+    // Linux asks for each thread. What a thread starts later has what that has.
+    for thread in fs::read_dir(format!("/proc/{child}/task"))? {
+        let name = thread?.file_name();
+        let thread = name.to_str().and_then(|name| name.parse().ok());
+        if let Some(thread) = thread.and_then(Pid::from_raw) {
+            sched_setaffinity(Some(thread), processors)?;
+        }
+    }
+    Ok(())
+}
