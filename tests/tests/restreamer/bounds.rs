@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tests::node::Node;
 use tests::raw;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,6 +80,55 @@ async fn more_connections_than_there_may_be_are_told_to_come_again() {
         .await
         .sum("http_connections_refused_total", &[]);
     assert!(refused >= 3.0, "{refused}");
+}
+
+#[tokio::test]
+async fn thousands_of_idle_clients_cost_little() {
+    const CLIENTS: usize = 2_000;
+    /// Bytes of memory for each of them.
+    const EACH: f64 = 32e3;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let node = node(&["2026-01-02T00"]).await;
+    let memory = async || {
+        node.metrics()
+            .await
+            .sum("process_resident_memory_bytes", &[])
+    };
+    let before = memory().await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let stream = TcpStream::connect(node.restreamer_address()).await;
+        let mut stream = stream.unwrap_or_else(|error| panic!("{error} (ulimit -n)"));
+        ask(&mut stream).await;
+        clients.push(stream);
+    }
+    let each = (memory().await - before) / CLIENTS as f64;
+    assert!(each < EACH, "{each} bytes for each");
+    // Nobody else waits, and all of them are served when they ask again.
+    let listing = node.get("/files/test/source/2026-01-02T00").await;
+    assert_eq!(listing.status, 200);
+    for stream in &mut clients {
+        ask(stream).await;
+    }
+}
+
+/// Asks on a connection that stays open.
+async fn ask(stream: &mut TcpStream) {
+    let request = b"HEAD /files HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(
+            read > 0,
+            "closed after {:?}",
+            String::from_utf8_lossy(&answer)
+        );
+        answer.extend_from_slice(&piece[..read]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub(super) async fn run() {
         make_hour(&place.base_dir().join("test/source").join(hour.to_string()));
         hour = hour.next();
     }
+    // What is still being written would be measured, too.
+    rustix::fs::sync();
     say(&format!("long playlists, {} files:", HOURS * PER_HOUR));
     for hours in [12, 24, HOURS] {
         let end = first.start() + chrono::TimeDelta::hours(hours as i64);
