@@ -311,15 +311,37 @@ impl Running {
     ///
     /// # Errors
     /// What it failed with; [`FfmpegError::TooMuch`] if it writes more than `limit` bytes.
-    pub(crate) async fn whole(mut self, limit: usize) -> Result<Bytes, FfmpegError> {
+    pub(crate) async fn whole(self, limit: usize) -> Result<Bytes, FfmpegError> {
+        self.enough(limit, |_| None).await
+    }
+
+    /// What it writes, or as many bytes of it as are wanted, which `wanted` says as soon as it can
+    /// from what has come; nobody waits for the process's end then, which takes its time.
+    ///
+    /// # Errors
+    /// As [`Running::whole`] has.
+    pub(crate) async fn enough(
+        mut self,
+        limit: usize,
+        wanted: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Result<Bytes, FfmpegError> {
         let mut whole = BytesMut::new();
-        while let Some(chunk) = self.chunks.recv().await {
+        let mut most = None;
+        while most.is_none_or(|most| whole.len() < most)
+            && let Some(chunk) = self.chunks.recv().await
+        {
             let chunk = chunk?;
             if whole.len() + chunk.len() > limit {
                 return Err(FfmpegError::TooMuch { limit });
             }
             whole.extend_from_slice(&chunk);
+            if most.is_none() {
+                most = wanted(&whole);
+                let missing = most.unwrap_or(0).saturating_sub(whole.len());
+                whole.reserve(missing.min(limit - whole.len()));
+            }
         }
+        whole.truncate(most.unwrap_or(usize::MAX));
         Ok(whole.freeze())
     }
 }

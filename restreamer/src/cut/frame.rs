@@ -61,9 +61,11 @@ pub(crate) async fn frame(
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
     let shift = WANTED_FROM - wanted.pts;
     // Nothing but pictures, so that the decoder waits for nothing else.
-    let program = match footage.main.codec {
-        Codec::H264 | Codec::H265 => Program::of(footage.main),
-        _ => footage.media.program.clone(),
+    let (program, look) = match footage.main.codec {
+        // The decoder learns all from the first picture. Without a look at some pictures first it
+        // does not know how many to hold back for their order: as many as there may be.
+        Codec::H264 | Codec::H265 => (Program::of(footage.main), "-nofind_stream_info -strict 1"),
+        _ => (footage.media.program.clone(), ""),
     };
     let mut muxer = Muxer::new(program, 0);
     for unit in &mut units {
@@ -74,7 +76,7 @@ pub(crate) async fn frame(
     let threads = job.threads();
     let arguments = format!(
         // What follows an open key picture is as good as any, which the decoder doubts.
-        "-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
+        "-copyts {look} -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
          -vf trim=start_pts={WANTED_FROM}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
          -f image2pipe pipe:1",
         WANTED_FROM + 1
@@ -82,7 +84,8 @@ pub(crate) async fn frame(
     let arguments = arguments.split_whitespace().map(OsString::from).collect();
     let input = Input::Bytes(vec![muxer.packets().into()]);
     let run = job.run_for(Some(LIMIT), "frame", arguments, input);
-    let picture = run.whole(MAX_BYTES).await.map_err(EncodeError::from)?;
+    let picture = run.enough(MAX_BYTES, |begun| Some(Netpbm::of(begun)?.end));
+    let picture = picture.await.map_err(EncodeError::from)?;
     if picture.is_empty() {
         return Err(ApiError::internal(
             "decode the picture",
@@ -97,31 +100,54 @@ pub(crate) async fn frame(
     }
 }
 
-/// A picture in the way of Netpbm (`P6 WIDTH HEIGHT 255`) as PNG, little compressed: ffmpeg's own
-/// encoder takes longer.
+/// What a picture in the way of Netpbm begins with (`P6 WIDTH HEIGHT 255`), three bytes for each of
+/// its points after it.
+#[derive(Debug)]
+struct Netpbm {
+    width: u32,
+    height: u32,
+    /// Where the points begin and end.
+    begin: usize,
+    end: usize,
+}
+
+impl Netpbm {
+    /// `None` if it is no such picture, or more of it has to come.
+    fn of(picture: &[u8]) -> Option<Netpbm> {
+        let mut begin = 0;
+        let mut words = std::iter::from_fn(|| {
+            let rest = &picture[begin..];
+            let end = rest.iter().position(u8::is_ascii_whitespace)?;
+            begin += end + 1;
+            std::str::from_utf8(&rest[..end]).ok()
+        });
+        let head = (words.next(), words.next(), words.next(), words.next());
+        let (Some("P6"), Some(width), Some(height), Some("255")) = head else {
+            return None;
+        };
+        let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
+        let points = usize::try_from(u64::from(width) * u64::from(height)).ok()?;
+        Some(Netpbm {
+            width,
+            height,
+            begin,
+            end: points.checked_mul(3)?.checked_add(begin)?,
+        })
+    }
+}
+
+/// A picture in the way of Netpbm as PNG, little compressed: ffmpeg's own encoder takes longer.
 fn png_of(picture: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
     let wrong = || std::io::Error::other("ffmpeg gave no picture");
-    let mut rest = picture;
-    let mut words = std::iter::from_fn(|| {
-        let end = rest.iter().position(u8::is_ascii_whitespace)?;
-        let word = std::str::from_utf8(&rest[..end]).ok()?;
-        rest = &rest[end + 1..];
-        Some(word)
-    });
-    let head = (words.next(), words.next(), words.next(), words.next());
-    let (Some("P6"), Some(width), Some(height), Some("255")) = head else {
-        return Err(wrong().into());
-    };
-    let (Ok(width), Ok(height)) = (width.parse(), height.parse()) else {
-        return Err(wrong().into());
-    };
+    let head = Netpbm::of(picture).ok_or_else(wrong)?;
+    let points = picture.get(head.begin..head.end).ok_or_else(wrong)?;
     let mut png = Vec::new();
-    let mut encoder = png::Encoder::new(&mut png, width, height);
+    let mut encoder = png::Encoder::new(&mut png, head.width, head.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(rest)?;
+    writer.write_image_data(points)?;
     writer.finish()?;
     Ok(png)
 }
@@ -181,6 +207,11 @@ mod tests {
     #[test]
     fn pictures_become_png() {
         let picture = [b"P6\n2 1\n255\n".as_slice(), &[1, 2, 3, 4, 5, 6]].concat();
+        for end in 0..picture.len() {
+            // The size is known when the head is there.
+            let known = Netpbm::of(&picture[..end]).map(|head| head.end);
+            assert_eq!(known, (end >= 11).then_some(picture.len()), "{end}");
+        }
         let png = png_of(&picture).unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(png))
             .read_info()
@@ -194,6 +225,8 @@ mod tests {
             b"P6 2",
             b"P5\n2 1\n255\n123456",
             b"P6\n2 1\n255\n1",
+            b"P6\n4294967295 4294967295\n255\n1",
+            b"P6\n99999999999 1\n255\n1",
         ] {
             assert!(png_of(wrong).is_err());
         }

@@ -133,6 +133,25 @@ async fn what_is_fed_comes_back_while_more_is_fed() {
 }
 
 #[tokio::test]
+async fn who_has_enough_does_not_wait_for_the_end() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(&directory, "printf 123456789; exec sleep 60", 1, 1);
+    for wanted in [4, 9] {
+        let run = ffmpeg.job().run("test", vec![], Input::None);
+        let begun = Instant::now();
+        let some = run.enough(9, |begun| (begun.len() > 3).then_some(wanted));
+        assert_eq!(some.await.unwrap(), &b"123456789"[..wanted]);
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+    // Less comes than is wanted, and one may want any number of bytes.
+    let ffmpeg = pool(&directory, "printf 123456789", 1, 0);
+    let run = ffmpeg.job().run("test", vec![], Input::None);
+    let all = run.enough(9, |_| Some(usize::MAX)).await;
+    assert_eq!(all.unwrap(), "123456789");
+    ffmpeg.ended().await;
+}
+
+#[tokio::test]
 async fn a_program_that_has_had_enough_is_no_failure_and_one_without_input_ends() {
     let directory = TempDir::new().unwrap();
     let ffmpeg = pool(

@@ -40,6 +40,7 @@ pub(super) async fn run() {
         for _ in 0..STARTS {
             let mut node = Node::at("bench", place.base_dir());
             node.start_restreamer().await;
+            has_asked_ffmpeg(&node).await;
             let address = node.restreamer_address();
             let (time, length) = fetch(address, &target).await;
             firsts.push(time);
@@ -62,6 +63,20 @@ pub(super) async fn run() {
             bytes as f64 / again.as_secs_f64() / 1e9,
         ));
     }
+}
+
+/// Waits until a restreamer has heard from ffmpeg what that can do, which takes both cores a while.
+async fn has_asked_ffmpeg(node: &Node) {
+    tests::eventually(Duration::from_secs(20), "ffmpeg's answer", async || {
+        let metrics = node.metrics().await;
+        let (runs, now) = ("ffmpeg_runs_total", "ffmpeg_running");
+        let (runs, now) = (metrics.sum(runs, &[]), metrics.sum(now, &[]));
+        let is_done = runs > 0.0 && now == 0.0;
+        is_done
+            .then_some(())
+            .ok_or(format!("{runs} runs, {now} now"))
+    })
+    .await;
 }
 
 /// Fetches something and throws it away; how long it took, and how long its body was.
