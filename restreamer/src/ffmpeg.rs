@@ -44,7 +44,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::error::FfmpegError;
 pub(crate) use self::place::NICENESS;
-use self::place::{Place, Processors};
+use self::place::Place;
 use self::requests::{AtWork, Requests};
 pub(crate) use self::transitions::{Transition, Transitions};
 use self::warm::Warm;
@@ -130,8 +130,6 @@ pub(crate) struct Ffmpeg {
     /// Every process is waited for by one of these.
     tasks: TaskTracker,
     threads: usize,
-    /// If there are several.
-    processors: Option<Processors>,
     /// Processes for requests to come.
     warm: Warm,
     /// What it said of itself.
@@ -154,7 +152,6 @@ impl Ffmpeg {
             requests: Arc::default(),
             tasks: TaskTracker::new(),
             threads: cores.min(MAX_THREADS),
-            processors: Processors::several(),
             warm: Warm::new(warm),
             transitions: OnceCell::new(),
         }
@@ -162,8 +159,7 @@ impl Ffmpeg {
 
     /// Where a process for this is to run.
     fn place(&self, purpose: &str) -> Place {
-        let is_alone = self.requests.lately(false) == 1;
-        Place::of(purpose, is_alone, self.processors.as_ref())
+        Place::of(purpose, self.requests.lately(false) == 1)
     }
 
     /// For one request.
@@ -319,7 +315,8 @@ impl Running {
     /// from what has come; nobody waits for the process's end then, which takes its time.
     ///
     /// # Errors
-    /// As [`Running::whole`] has.
+    /// What it failed with; [`FfmpegError::TooMuch`] if it writes more than `limit` bytes, or more are
+    /// wanted.
     pub(crate) async fn enough(
         mut self,
         limit: usize,
@@ -331,15 +328,15 @@ impl Running {
             && let Some(chunk) = self.chunks.recv().await
         {
             let chunk = chunk?;
-            if whole.len() + chunk.len() > limit {
-                return Err(FfmpegError::TooMuch { limit });
-            }
             whole.extend_from_slice(&chunk);
             if most.is_none() {
                 most = wanted(&whole);
-                let missing = most.unwrap_or(0).saturating_sub(whole.len());
-                whole.reserve(missing.min(limit - whole.len()));
             }
+            let length = most.unwrap_or(whole.len());
+            if length > limit {
+                return Err(FfmpegError::TooMuch { limit });
+            }
+            whole.reserve(length.saturating_sub(whole.len()));
         }
         whole.truncate(most.unwrap_or(usize::MAX));
         Ok(whole.freeze())

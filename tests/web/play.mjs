@@ -70,7 +70,13 @@ function watch(url) {
     say({ event: "list", ...now, live: details.live, seconds: details.totalduration });
   });
   hls.on(Hls.Events.FRAG_LOADED, (_, { frag }) =>
-    say({ event: "loaded", sn: frag.sn, url: frag.relurl, date: frag.programDateTime }),
+    say({
+      event: "loaded",
+      sn: frag.sn,
+      url: frag.relurl,
+      date: frag.programDateTime,
+      now: Date.now(),
+    }),
   );
   hls.on(Hls.Events.ERROR, (_, { type, details, fatal, error }) =>
     say({ event: "error", type, details, fatal, text: String(error) }),

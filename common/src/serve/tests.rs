@@ -82,7 +82,10 @@ async fn a_head_that_does_not_come_or_is_too_long_ends_the_connection() {
         head_timeout: Duration::from_millis(200),
         ..Limits::default()
     };
+    // Far less than the usual limit.
+    let soon = Limits::default().head_timeout / 3;
     let server = Server::start(hello(), limits).await;
+    let begun = Instant::now();
     for beginning in [
         "",
         "G",
@@ -94,6 +97,15 @@ async fn a_head_that_does_not_come_or_is_too_long_ends_the_connection() {
         let answer = String::from_utf8(rest(&mut stream).await).unwrap();
         assert!(!answer.contains(" 200 "), "{beginning:?}: {answer}");
     }
+    // Nor does it help to send a byte now and then.
+    let mut stream = server.connect().await;
+    let trickle = async {
+        while stream.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, trickle).await.unwrap();
+    assert!(begun.elapsed() < soon, "{:?}", begun.elapsed());
     // One that has asked before may not idle for ever either.
     let mut stream = server.connect().await;
     send(&mut stream, GET).await;
@@ -278,6 +290,37 @@ async fn a_file_that_became_shorter_ends_the_connection() {
     send(&mut stream, GET).await;
     let answer = rest(&mut stream).await;
     assert_eq!(body(&answer), [7; 1000]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_more_of_a_file_is_dropped() {
+    const LENGTH: u64 = 64 << 20;
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let server = Server::start(
+        file_router(&vec![7; LENGTH as usize], LENGTH, LENGTH),
+        limits,
+    )
+    .await;
+    let mut stream = server.connect().await;
+    send(&mut stream, GET).await;
+    assert_eq!(status(&mut stream).await, "HTTP/1.1 200");
+    // It takes nothing until the server has closed the connection.
+    let closed = async {
+        while !stream
+            .ready(tokio::io::Interest::ERROR)
+            .await
+            .is_ok_and(|ready| ready.is_error())
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = timeout(Duration::from_secs(2), closed).await;
+    let rest = rest(&mut stream).await;
+    assert!(rest.len() < LENGTH as usize, "it was sent all of it");
     server.stop().await;
 }
 

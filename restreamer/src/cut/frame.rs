@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A picture of 8K without any compression is less.
 const MAX_BYTES: usize = 256 << 20;
 
+/// ffmpeg decodes some pictures to learn of a stream, and then once more.
+const NO_LOOK: &str = "-nofind_stream_info -strict 1";
+
 /// The picture shown at an instant that a stretch covers, as PNG.
 ///
 /// # Errors
@@ -61,11 +64,11 @@ pub(crate) async fn frame(
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
     let shift = WANTED_FROM - wanted.pts;
     // Nothing but pictures, so that the decoder waits for nothing else.
-    let (program, look) = match footage.main.codec {
-        // The decoder learns all from the first picture. Without a look at some pictures first it
-        // does not know how many to hold back for their order: as many as there may be.
-        Codec::H264 | Codec::H265 => (Program::of(footage.main), "-nofind_stream_info -strict 1"),
-        _ => (footage.media.program.clone(), ""),
+    let (program, looks) = match footage.main.codec {
+        // The decoder learns all from the first picture, but for how many to hold back for their order,
+        // which it takes from what the stream says of itself. Where that is wrong, nothing may come.
+        Codec::H264 | Codec::H265 => (Program::of(footage.main), &[NO_LOOK, ""][..]),
+        _ => (footage.media.program.clone(), &[""][..]),
     };
     let mut muxer = Muxer::new(program, 0);
     for unit in &mut units {
@@ -73,19 +76,14 @@ pub(crate) async fn frame(
         unit.dts += shift;
         muxer.add(unit);
     }
-    let threads = job.threads();
-    let arguments = format!(
-        // What follows an open key picture is as good as any, which the decoder doubts.
-        "-copyts {look} -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
-         -vf trim=start_pts={WANTED_FROM}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
-         -f image2pipe pipe:1",
-        WANTED_FROM + 1
-    );
-    let arguments = arguments.split_whitespace().map(OsString::from).collect();
-    let input = Input::Bytes(vec![muxer.packets().into()]);
-    let run = job.run_for(Some(LIMIT), "frame", arguments, input);
-    let picture = run.enough(MAX_BYTES, |begun| Some(Netpbm::of(begun)?.end));
-    let picture = picture.await.map_err(EncodeError::from)?;
+    let pictures = Bytes::from(muxer.packets());
+    let mut picture = Bytes::new();
+    for look in looks {
+        picture = decoded(job, look, pictures.clone()).await?;
+        if !picture.is_empty() {
+            break;
+        }
+    }
     if picture.is_empty() {
         return Err(ApiError::internal(
             "decode the picture",
@@ -98,6 +96,28 @@ pub(crate) async fn frame(
         Ok(Err(error)) => Err(ApiError::internal("write the picture", &error)),
         Err(error) => Err(ApiError::internal("write the picture", &error)),
     }
+}
+
+/// The picture that is shown at `WANTED_FROM`, in the way of Netpbm; empty if none is. ffmpeg has a
+/// `look` at the stream before.
+async fn decoded(job: &Job, look: &str, pictures: Bytes) -> Result<Bytes, ApiError> {
+    let threads = job.threads();
+    let arguments = format!(
+        // What follows an open key picture is as good as any, which the decoder doubts.
+        "-copyts {look} -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -map 0:v:0 \
+         -vf trim=start_pts={WANTED_FROM}:end_pts={} -fps_mode passthrough -frames:v 1 -pix_fmt rgb24 -c:v ppm \
+         -f image2pipe pipe:1",
+        WANTED_FROM + 1
+    );
+    let arguments = arguments.split_whitespace().map(OsString::from).collect();
+    let run = job.run_for(
+        Some(LIMIT),
+        "frame",
+        arguments,
+        Input::Bytes(vec![pictures]),
+    );
+    let picture = run.enough(MAX_BYTES, |begun| Some(Netpbm::of(begun)?.end));
+    Ok(picture.await.map_err(EncodeError::from)?)
 }
 
 /// What a picture in the way of Netpbm begins with (`P6 WIDTH HEIGHT 255`), three bytes for each of

@@ -4,8 +4,10 @@
 //! A low priority is not enough for that: Linux (EEVDF) lets a thread that wakes up wait for the
 //! next tick, some milliseconds, wherever others are owed time, however little they weigh.
 
+use std::collections::BTreeSet;
 use std::{fs, io};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::process::Child;
@@ -19,32 +21,6 @@ const LONG: [&str; 3] = ["encode", "cut", "waveform"];
 /// cuts of which most is sent as it is. Whoever codes for minutes wants all that there are.
 const SHORT: &str = "cut";
 
-/// The processors that this process may use.
-#[derive(Debug)]
-pub(super) struct Processors {
-    all: CpuSet,
-    /// All but the first.
-    but_one: CpuSet,
-}
-
-impl Processors {
-    /// `None` if there is only one, or nobody says which.
-    pub(super) fn several() -> Option<Processors> {
-        let all = sched_getaffinity(None).ok()?;
-        let first = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu))?;
-        let mut but_one = all;
-        but_one.unset(first);
-        (but_one.count() > 0).then_some(Processors { all, but_one })
-    }
-
-    fn of(&self, is_alone: bool) -> CpuSet {
-        match is_alone {
-            true => self.all,
-            false => self.but_one,
-        }
-    }
-}
-
 /// Where a process is to be. Best effort: elsewhere it does the same, at others' cost.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -55,30 +31,43 @@ pub(super) struct Place {
 
 impl Place {
     /// Of a process for this; `is_alone`: of the only request at work.
-    pub(super) fn of(purpose: &str, is_alone: bool, processors: Option<&Processors>) -> Place {
-        let processors = processors.filter(|_| purpose == SHORT);
+    pub(super) fn of(purpose: &str, is_alone: bool) -> Place {
         Place {
             is_behind: LONG.contains(&purpose),
-            processors: processors.map(|processors| processors.of(is_alone)),
+            processors: (purpose == SHORT).then(|| processors(is_alone)).flatten(),
         }
     }
 
     /// Gives a process that place, unless it has ended.
     pub(super) fn give(&self, child: Option<Pid>) {
-        let Some(child) = child else {
-            return;
-        };
-        if self.is_behind
+        if let Some(child) = child
+            && self.is_behind
             && let Err(error) = setpriority_process(Some(child), NICENESS)
         {
             tracing::debug!(%error, "ffmpeg runs at the usual priority");
         }
-        if let Some(processors) = &self.processors
+        self.give_processors(child);
+    }
+
+    /// As [`Place::give`], but for its priority, which an operator may have changed.
+    pub(super) fn give_processors(&self, child: Option<Pid>) {
+        if let Some(child) = child
+            && let Some(processors) = &self.processors
             && let Err(error) = keep_to(child, processors)
         {
-            tracing::debug!(%error, "ffmpeg runs on all processors");
+            tracing::debug!(%error, "ffmpeg runs where it was");
         }
     }
+}
+
+/// Those that this process may use now, which may change while it runs; but one, unless `all`.
+fn processors(all: bool) -> Option<CpuSet> {
+    let mut set = sched_getaffinity(None).ok()?;
+    if !all && set.count() > 1 {
+        let first = (0..CpuSet::MAX_CPU).find(|&cpu| set.is_set(cpu))?;
+        set.unset(first);
+    }
+    Some(set)
 }
 
 /// `None` if somebody has waited for its end.
@@ -89,13 +78,25 @@ pub(super) fn pid(child: &Child) -> Option<Pid> {
 
 /// Has a process run on no other processors from now on.
 fn keep_to(child: Pid, processors: &CpuSet) -> io::Result<()> {
-    // Linux asks for each thread. What a thread starts later has what that has.
-    for thread in fs::read_dir(format!("/proc/{child}/task"))? {
-        let name = thread?.file_name();
-        let thread = name.to_str().and_then(|name| name.parse().ok());
-        if let Some(thread) = thread.and_then(Pid::from_raw) {
-            sched_setaffinity(Some(thread), processors)?;
+    // Linux asks for each thread. What a thread starts later has what that has; so when nothing new
+    // is found, that is all.
+    let mut threads = BTreeSet::new();
+    loop {
+        let known = threads.len();
+        for thread in fs::read_dir(format!("/proc/{child}/task"))? {
+            let name = thread?.file_name();
+            let thread = name.to_str().and_then(|name| name.parse().ok());
+            let Some(thread) = thread.filter(|&thread| threads.insert(thread)) else {
+                continue;
+            };
+            match sched_setaffinity(Pid::from_raw(thread), processors) {
+                // It has ended.
+                Err(Errno::SRCH) => {}
+                outcome => outcome?,
+            }
+        }
+        if threads.len() == known {
+            return Ok(());
         }
     }
-    Ok(())
 }

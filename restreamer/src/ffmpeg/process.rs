@@ -127,7 +127,7 @@ impl Run {
         let pid = place::pid(&child);
         let moving = async {
             joined.await;
-            self.ffmpeg.place(self.purpose).give(pid);
+            self.ffmpeg.place(self.purpose).give_processors(pid);
             std::future::pending().await
         };
         let work = work(&mut child, self.input, &self.chunks);

@@ -75,16 +75,15 @@ async fn edges_of_several_cuts_leave_one_processor_to_those_who_answer() {
         8,
         8,
     );
-    let count = |line: &str| -> u32 {
-        let (_, mask) = line.split_once(':').unwrap();
+    // The last line, of however many.
+    let count = |lines: &str| -> u32 {
+        let (_, mask) = lines.rsplit_once(':').unwrap();
         mask.chars()
             .filter_map(|c| c.to_digit(16))
             .map(u32::count_ones)
             .sum()
     };
-    let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-    let ours = ours.lines().find(|line| line.starts_with("Cpus_allowed:"));
-    let all = count(ours.unwrap());
+    let all = rustix::thread::sched_getaffinity(None).unwrap().count();
     // Alone it has all.
     assert_eq!(count(&processors(&ffmpeg.job(), "cut").await), all);
     let again = vec!["again".into()];
@@ -105,7 +104,7 @@ async fn edges_of_several_cuts_leave_one_processor_to_those_who_answer() {
     let beside = processors(&ffmpeg.job(), "cut").await;
     assert_eq!(count(&beside), (all - 1).max(1), "{beside}");
     // Not so what takes minutes.
-    assert_eq!(count(&processors(&ffmpeg.job(), "encode").await), all);
+    assert!(count(&processors(&ffmpeg.job(), "encode").await) >= all);
     drop((first, other));
     ffmpeg.ended().await;
 }
@@ -143,10 +142,16 @@ async fn who_has_enough_does_not_wait_for_the_end() {
         assert_eq!(some.await.unwrap(), &b"123456789"[..wanted]);
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
-    // Less comes than is wanted, and one may want any number of bytes.
+    // Who wants too much hears so at once; and less may come than is wanted.
+    let run = ffmpeg.job().run("test", vec![], Input::None);
+    let error = run.enough(9, |_| Some(10)).await.unwrap_err();
+    assert!(
+        matches!(error, FfmpegError::TooMuch { limit: 9 }),
+        "{error}"
+    );
     let ffmpeg = pool(&directory, "printf 123456789", 1, 0);
     let run = ffmpeg.job().run("test", vec![], Input::None);
-    let all = run.enough(9, |_| Some(usize::MAX)).await;
+    let all = run.enough(10, |_| Some(10)).await;
     assert_eq!(all.unwrap(), "123456789");
     ffmpeg.ended().await;
 }

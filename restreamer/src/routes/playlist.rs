@@ -97,27 +97,28 @@ pub(super) async fn media(
             let name = format!("{channel}/{quality}");
             return Err(ApiError::not_found("video quality", &name));
         }
-        let (playlist, answer) = match bounds.end {
-            None => {
-                let playlist = live(&app, &rendition, bounds, Utc::now())?;
-                let answer = Answer::new(&playlist, encoding);
-                (playlist, Arc::new(answer))
+        let made_of = |playlist: &MediaPlaylist| {
+            let answer = Arc::new(Answer::new(playlist, encoding));
+            for run in playlist.runs.iter().filter(|run| run.lines.has_grown()) {
+                app.index.weigh(&rendition, run.lines.hour(), &run.lines);
             }
+            answer
+        };
+        let answer = match bounds.end {
+            None => made_of(&live(&app, &rendition, bounds, Utc::now())?),
             Some(_) => {
                 let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
                 let hours = app.index.hours(&rendition, &plan.hours)?;
-                let playlist = MediaPlaylist::of_range(plan.range, &hours);
-                let answer = Arc::new(Answer::new(&playlist, encoding));
-                if range::asked_again(bounds).is_some() {
-                    let key = (Arc::clone(&rendition), plan.range, encoding);
-                    app.answers.keep(&key, &hours, &answer);
-                }
-                (playlist, answer)
+                let key = (Arc::clone(&rendition), plan.range, encoding);
+                app.answers.turn(&key).answer(&hours, || {
+                    let answer = made_of(&MediaPlaylist::of_range(plan.range, &hours));
+                    if range::asked_again(bounds).is_some() {
+                        app.answers.keep(&key, &hours, &answer);
+                    }
+                    answer
+                })
             }
         };
-        for run in playlist.runs.iter().filter(|run| run.lines.has_grown()) {
-            app.index.weigh(&rendition, run.lines.hour(), &run.lines);
-        }
         let room = is_long(bounds).then_some(&app.families.long_bodies);
         answer.respond(&request, is_past(bounds), room)
     })

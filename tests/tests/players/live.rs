@@ -1,7 +1,7 @@
 //! A live playlist, while it is recorded: it plays on and on, near live, over a hole, and while
 //! the past is filled in.
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tests::eventually;
 use tests::ffmpeg::{LiveHls, LiveHlsOptions};
 use tests::node::Node;
@@ -20,6 +20,33 @@ async fn wait_for(node: &Node, count: usize) {
         (have >= count)
             .then_some(())
             .ok_or(format!("there are {have}"))
+    })
+    .await;
+}
+
+/// The starts of the segments around the first second that a node lacks.
+async fn wait_for_hole(node: &Node) -> (DateTime<Utc>, DateTime<Utc>) {
+    eventually(SOON, "a hole", async || {
+        let starts = recorded(&node.files("test", "source"));
+        let pairs = starts.windows(2);
+        let mut holes = pairs.filter(|pair| pair[1] - pair[0] > TimeDelta::milliseconds(1500));
+        let hole = holes.next().map(|pair| (pair[0], pair[1]));
+        hole.ok_or("none".to_owned())
+    })
+    .await
+}
+
+/// Waits until a hole of so many segments is one no more.
+async fn wait_until_filled(node: &Node, hole: (DateTime<Utc>, DateTime<Utc>), count: usize) {
+    eventually(SOON, "the hole to be filled", async || {
+        let starts = recorded(&node.files("test", "source"));
+        let inside = starts
+            .iter()
+            .filter(|&&start| hole.0 < start && start < hole.1);
+        let inside = inside.count();
+        (inside == count)
+            .then_some(())
+            .ok_or(format!("{inside} of {count}"))
     })
     .await;
 }
@@ -79,22 +106,20 @@ async fn it_plays_on_near_live_over_a_hole_and_while_the_past_is_filled_in() {
     );
     browser.wait_for_date(shown + TimeDelta::seconds(5)).await;
 
+    // A segment that comes later than those after it: they wait for it.
+    let late = format!("/live/{}.ts", newest(&live) + 2);
+    let failing = live.origin().always(&*late, Fault::status(503));
+    let gap = wait_for_hole(&a).await;
+    live.origin().remove_rule(failing);
+    wait_until_filled(&a, gap, 1).await;
+
     // A hole: three segments are never had.
     let first_lost = newest(&live) + 2;
     for number in first_lost..first_lost + LOST {
         live.origin()
             .always(&*format!("/live/{number}.ts"), Fault::status(404));
     }
-    let hole = eventually(SOON, "a hole", async || {
-        let starts = recorded(&a.files("test", "source"));
-        let pairs = starts.windows(2);
-        let mut holes = pairs.filter(|pair| pair[1] - pair[0] > TimeDelta::milliseconds(1500));
-        holes
-            .next()
-            .map(|pair| (pair[0], pair[1]))
-            .ok_or("none".to_owned())
-    })
-    .await;
+    let hole = wait_for_hole(&a).await;
     // What follows is not told until there is no hope left, and then all of it.
     let (code, complaints) = mpv(&url, &["--length=3"]).await;
     assert_eq!(code, Some(0), "{complaints:?}");
@@ -102,22 +127,14 @@ async fn it_plays_on_near_live_over_a_hole_and_while_the_past_is_filled_in() {
     let told = browser.messages("loaded");
     let after = told.iter().find(|one| date(one) >= Some(hole.1)).unwrap();
     assert_eq!(date(after), Some(hole.1), "{after}");
+    let held_back = after["now"].as_i64().unwrap() - hole.1.timestamp_millis();
+    assert!(held_back >= 15_000, "told after {held_back} ms");
 
     // The past is filled in from the other node while it plays.
     let peers = [b.restreamer_url()];
     let mut backfiller = a.start_backfiller("test", &peers, &["--run-once"]).await;
     backfiller.wait(SOON).await;
-    eventually(SOON, "the hole to be filled", async || {
-        let starts = recorded(&a.files("test", "source"));
-        let inside = starts
-            .iter()
-            .filter(|&&start| hole.0 < start && start < hole.1);
-        let inside = inside.count();
-        (inside == LOST)
-            .then_some(())
-            .ok_or(format!("{inside} of {LOST}"))
-    })
-    .await;
+    wait_until_filled(&a, hole, LOST).await;
     let filled = Utc::now();
     let played = browser.wait("a state", |message| {
         (message["event"] == "state").then(|| date(message))?

@@ -97,21 +97,25 @@ async fn thousands_of_idle_clients_cost_little() {
             .sum("process_resident_memory_bytes", &[])
     };
     let before = memory().await;
-    let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
+    let connect = async || {
         let stream = TcpStream::connect(node.restreamer_address()).await;
         let mut stream = stream.unwrap_or_else(|error| panic!("{error} (ulimit -n)"));
         ask(&mut stream).await;
-        clients.push(stream);
+        stream
+    };
+    let mut clients = Vec::new();
+    // Some at a time: whoever idles for 15 s is dropped.
+    for _ in 0..CLIENTS / 100 {
+        clients.extend(join_all((0..100).map(|_| connect())).await);
     }
     let each = (memory().await - before) / CLIENTS as f64;
     assert!(each < EACH, "{each} bytes for each");
     // Nobody else waits, and all of them are served when they ask again.
+    let asked = Instant::now();
     let listing = node.get("/files/test/source/2026-01-02T00").await;
     assert_eq!(listing.status, 200);
-    for stream in &mut clients {
-        ask(stream).await;
-    }
+    assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
+    join_all(clients.iter_mut().map(ask)).await;
 }
 
 /// Asks on a connection that stays open.
@@ -218,4 +222,141 @@ async fn what_is_cheap_does_not_wait_for_what_is_not() {
         .await
         .sum("restreamer_refused_total", &family);
     assert!(refused >= 1.0, "{refused}");
+    let playlists = [
+        ("endpoint", "/playlist/{channel}/{quality}"),
+        ("status", "200"),
+    ];
+    let answered = node
+        .metrics()
+        .await
+        .sum("http_request_latency_all_count", &playlists);
+    assert!(answered >= 24.0, "{answered}");
+}
+
+#[tokio::test]
+async fn a_poll_costs_no_more_than_what_is_new() {
+    const HOURS: usize = 10;
+    let mut node = Node::new("a");
+    let hour = |n: usize| format!("2026-01-02T{n:02}");
+    for n in 0..HOURS {
+        fill(&node, &hour(n), 0..300);
+    }
+    node.start_restreamer().await;
+    let live = "/playlist/test/source.m3u8?start=2026-01-02T00:00";
+    let misses = async || {
+        let of = [("of", "playlists")];
+        node.metrics()
+            .await
+            .sum("restreamer_index_misses_total", &of)
+    };
+    // Read once they are no longer so young that they might change unseen.
+    let mut read = 0.0;
+    tests::eventually(SOON, "all hours to be known", async || {
+        let before = read;
+        assert_eq!(node.get(live).await.status, 200);
+        read = misses().await;
+        (read == before)
+            .then_some(())
+            .ok_or(format!("{before} and {read}"))
+    })
+    .await;
+    for index in 300..303 {
+        let before = read;
+        for _ in 0..20 {
+            assert_eq!(node.get(live).await.status, 200);
+        }
+        assert_eq!(misses().await, before, "nothing was new");
+        fill(&node, &hour(HOURS - 1), index..index + 1);
+        let list = node.get(live).await.text();
+        assert_eq!(
+            list.matches("#EXTINF").count(),
+            300 * (HOURS - 1) + index + 1
+        );
+        // Until it is known again, a poll reads the hour that has changed, and no other.
+        let mut polls = 1.0;
+        tests::eventually(SOON, "the hour to be known", async || {
+            assert_eq!(node.get(live).await.status, 200);
+            polls += 1.0;
+            let before = read;
+            read = misses().await;
+            (read == before)
+                .then_some(())
+                .ok_or(format!("{before} and {read}"))
+        })
+        .await;
+        assert!(
+            (before + 1.0..=before + polls).contains(&read),
+            "{before} and {read}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_of_one_long_list_share_it() {
+    const CLIENTS: usize = 40;
+    const HOURS: usize = 24;
+    let mut node = Node::new("a");
+    for hour in 0..HOURS {
+        fill(&node, &format!("2026-01-02T{hour:02}"), 0..1800);
+    }
+    node.start_restreamer().await;
+    let target = "/playlist/test/source.m3u8?start=2026-01-02T00:00&end=2026-01-03T00:00";
+    let list = node.get(target).await;
+    assert_eq!(list.text().matches("#EXTINF").count(), HOURS * 1800);
+    let memory = async || {
+        node.metrics()
+            .await
+            .sum("process_resident_memory_bytes", &[])
+    };
+    let before = memory().await;
+    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let clients = join_all((0..CLIENTS).map(async |_| {
+        let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // The first bytes, then nothing for a while.
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        stream
+    }))
+    .await;
+    // All of them wait now, and each has the list: it is in memory once.
+    let more = memory().await - before;
+    assert!(more < 3.0 * list.body.len() as f64, "{more} bytes more");
+    join_all(clients.into_iter().map(async |mut stream| {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        assert!(rest[head + 4..] == list.body, "another list");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn too_many_long_lists_in_a_second_are_told_to_come_again() {
+    let node = node(&["2026-01-02T00"]).await;
+    // A thousand hours, of which one is there.
+    let long = "/playlist/test/source.m3u8?start=2025-12-01T00:00&end=2026-01-11T16:00";
+    let mut refused = None;
+    for _ in 0..1000 {
+        let answer = node.get(long).await;
+        match answer.status {
+            200 => assert_eq!(answer.text().matches("#EXTINF").count(), 20),
+            429 => {
+                refused = Some(answer);
+                break;
+            }
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    let refused = refused.expect("there is a limit to how many long lists are made");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..10).contains(&seconds), "{seconds}");
+    // What is cheap is not.
+    for target in ["/files/test/source", "/playlist/test/source.m3u8"] {
+        assert_eq!(node.get(target).await.status, 200, "{target}");
+    }
+    let known = [("family", "long_playlist"), ("reason", "rate")];
+    let metrics = node.metrics().await;
+    assert!(metrics.sum("restreamer_refused_total", &known) >= 1.0);
 }

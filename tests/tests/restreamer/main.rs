@@ -9,7 +9,7 @@ mod headers;
 
 use std::fs;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use m3u8_rs::{MediaPlaylist, Playlist};
 use tests::content::{sha256_base64, ts_bytes};
@@ -241,6 +241,27 @@ async fn what_is_being_sent_at_a_stop_is_sent_to_its_end() {
     assert_eq!((rest.len() - head - 4) as u64, length);
     assert_eq!(restreamer.wait(SOON).await.code(), Some(0));
     restreamer.wait_for_log("stopped", SOON).await;
+}
+
+#[tokio::test]
+async fn a_stop_takes_twenty_seconds_at_most() {
+    let mut node = node(&[]).await;
+    let file = fs::File::create(node.base_dir().join("large")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
+    let request = b"GET /segments/large HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    // It takes no more of it, and does not hang up either.
+    let restreamer = node.restreamer.as_mut().unwrap();
+    let asked = Instant::now();
+    restreamer.terminate();
+    assert_eq!(restreamer.wait(2 * SOON).await.code(), Some(0));
+    let took = asked.elapsed();
+    let about = Duration::from_secs(19)..Duration::from_secs(28);
+    assert!(about.contains(&took), "{took:?}");
+    drop(stream);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,15 @@
 //! changed gets the same bytes, and costs no more than the question whether it has.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use common::metrics;
 use common::selection::TimeRange;
+use prometheus::IntGauge;
 
 use super::body::PiecesBody;
 use crate::error::ApiError;
@@ -30,6 +32,11 @@ const LIMIT_EACH: usize = 8 << 20;
 
 /// What an answer takes beside its text, in bytes: many are short.
 const OVERHEAD: usize = 1024;
+
+static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Memory for playlists as they were last sent";
+    metrics::gauge("restreamer_answers_bytes", help, &[]).with_label_values(&[] as &[&str])
+});
 
 /// What is asked for.
 pub(super) type Key = (Arc<Rendition>, TimeRange, Encoding);
@@ -101,9 +108,50 @@ impl Answer {
     }
 }
 
-/// The answers that were sent last.
+/// The answers that were sent last, and those that are being made.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(Mutex<Held>);
+pub(crate) struct Answers {
+    held: Mutex<Held>,
+    turns: Mutex<HashMap<Key, Weak<Turn>>>,
+}
+
+/// Where those meet who ask for the same at the same time.
+#[derive(Debug, Default)]
+pub(super) struct Turn(Mutex<Option<Made>>);
+
+/// An answer, with the digests of the hours that it was made from.
+#[derive(Debug)]
+struct Made {
+    digests: Vec<u64>,
+    answer: Arc<Answer>,
+}
+
+impl Turn {
+    /// The answer from these hours. The first to come makes it, whether its client waits for it or has
+    /// hung up, and the others have the same.
+    pub(super) fn answer(
+        &self,
+        hours: &[Arc<HourLines>],
+        make: impl FnOnce() -> Arc<Answer>,
+    ) -> Arc<Answer> {
+        // One that panicked left none, or the one before it.
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let digests = digests(hours);
+        if let Some(made) = made.as_ref().filter(|made| made.digests == digests) {
+            return Arc::clone(&made.answer);
+        }
+        let answer = make();
+        *made = Some(Made {
+            digests,
+            answer: Arc::clone(&answer),
+        });
+        answer
+    }
+}
+
+fn digests(hours: &[Arc<HourLines>]) -> Vec<u64> {
+    hours.iter().map(|hour| hour.digest()).collect()
+}
 
 #[derive(Debug, Default)]
 struct Held {
@@ -145,7 +193,7 @@ impl Answers {
             return;
         }
         let new = Kept {
-            digests: hours.iter().map(|hour| hour.digest()).collect(),
+            digests: digests(hours),
             bytes: answer.bytes() + size_of::<Bytes>() + OVERHEAD,
             answer: Arc::new(answer.in_own_memory()),
         };
@@ -155,19 +203,33 @@ impl Answers {
             Some(old) => held.bytes -= old.bytes,
             None => held.order.push_back(key.clone()),
         }
-        while held.bytes > LIMIT {
-            let Some(oldest) = held.order.pop_front() else {
-                return;
-            };
+        while held.bytes > LIMIT
+            && let Some(oldest) = held.order.pop_front()
+        {
             if let Some(old) = held.answers.remove(&oldest) {
                 held.bytes -= old.bytes;
             }
         }
+        BYTES.set(i64::try_from(held.bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Where to meet others who ask for this now.
+    pub(super) fn turn(&self, key: &Key) -> Arc<Turn> {
+        // Every change of it is complete before anything can panic.
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // No more are there than run at once.
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(key.clone(), Arc::downgrade(&turn));
+        turn
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         // Whatever a panic leaves in it is still an answer; at worst its size is counted wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,6 +238,9 @@ mod tests {
     use super::*;
     use common::names::{Channel, Quality};
     use common::segment::{Hour, Segment};
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     fn hour(segments: &[&str]) -> Arc<HourLines> {
         let hour: Hour = "2026-01-02T03".parse().unwrap();
@@ -221,6 +286,42 @@ mod tests {
         assert_eq!(kept.len(), 1);
         assert_eq!(kept.concat(), answer.pieces.concat());
         assert_ne!(kept[0].as_ptr(), answer.pieces[0].as_ptr());
+    }
+
+    #[test]
+    fn those_who_ask_at_the_same_time_share_one_answer() {
+        const CLIENTS: usize = 8;
+        let answers = Answers::default();
+        let (one, other) = ([hour(&["00:00"])], [hour(&["00:00", "00:02"])]);
+        let made = AtomicUsize::new(0);
+        let make = |hours: &[Arc<HourLines>]| {
+            made.fetch_add(1, Ordering::Relaxed);
+            let playlist = MediaPlaylist::of_range(key(9).1, hours);
+            Arc::new(Answer::new(&playlist, Encoding::Identity))
+        };
+        let all_ask = Barrier::new(CLIENTS);
+        let ask = || {
+            let turn = answers.turn(&key(9));
+            all_ask.wait();
+            turn.answer(&one, || make(&one))
+        };
+        let shared = thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
+            let answers = clients.into_iter().map(|client| client.join().unwrap());
+            answers.collect::<Vec<_>>()
+        });
+        assert!(shared.iter().all(|answer| Arc::ptr_eq(answer, &shared[0])));
+        assert_eq!(made.load(Ordering::Relaxed), 1);
+        // What has changed since is made anew, and nobody else's question has this answer.
+        let turn = answers.turn(&key(9));
+        let before = turn.answer(&one, || make(&one));
+        assert!(!Arc::ptr_eq(&before, &turn.answer(&other, || make(&other))));
+        assert!(!Arc::ptr_eq(&turn, &answers.turn(&key(8))));
+        assert!(Arc::ptr_eq(&turn, &answers.turn(&key(9))));
+        drop(turn);
+        // When nobody asks any more, nothing is left of it.
+        answers.turn(&key(1));
+        assert_eq!(answers.turns.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tests::node::Node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::bare;
 use super::site::{PER_HOUR, make_hour};
 use crate::report::{middle, ms, say};
 
@@ -42,25 +43,32 @@ pub(super) async fn run() {
             node.start_restreamer().await;
             has_asked_ffmpeg(&node).await;
             let address = node.restreamer_address();
-            let (time, length) = fetch(address, &target).await;
+            let (time, length) = fetch(address, &target, usize::MAX).await;
             firsts.push(time);
             bytes = length;
             for _ in 0..REPEATED {
-                repeated.push(fetch(address, &target).await.0);
+                repeated.push(fetch(address, &target, usize::MAX).await.0);
             }
             let metrics = node.metrics().await;
             memory = metrics.sum("process_resident_memory_bytes", &[]) / 1e6;
             index = metrics.sum("restreamer_index_bytes", &[]) / 1e6;
         }
         let (first, again) = (middle(&mut firsts), middle(&mut repeated));
+        let socket = bare::serve(&vec![b'x'; bytes]);
+        let mut bare = Vec::new();
+        for _ in 0..STARTS * REPEATED {
+            bare.push(fetch(socket, &target, bytes).await.0);
+        }
+        let bare = middle(&mut bare);
         say(&format!(
             "  {hours:>3} h ({:>5.1} MB): first {:>6.1} ms ({:.2} ms an hour), repeated {:>5.1} ms \
-             ({:.2} GB/s); the index has {index:.0} MB, the process {memory:.0} MB",
+             ({:.2} GB/s, {:.2} of a bare socket's); the index has {index:.0} MB, the process {memory:.0} MB",
             bytes as f64 / 1e6,
             ms(first),
             ms(first) / hours as f64,
             ms(again),
             bytes as f64 / again.as_secs_f64() / 1e9,
+            bare.as_secs_f64() / again.as_secs_f64(),
         ));
     }
 }
@@ -79,8 +87,9 @@ async fn has_asked_ffmpeg(node: &Node) {
     .await;
 }
 
-/// Fetches something and throws it away; how long it took, and how long its body was.
-async fn fetch(address: SocketAddr, target: &str) -> (Duration, usize) {
+/// Fetches something, to its end or up to so many bytes, and throws it away; how long it took, and how
+/// long it was.
+async fn fetch(address: SocketAddr, target: &str, most: usize) -> (Duration, usize) {
     let mut buffer = vec![0; 1 << 20];
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -95,9 +104,9 @@ async fn fetch(address: SocketAddr, target: &str) -> (Duration, usize) {
         if total == 0 {
             assert!(buffer.starts_with(b"HTTP/1.1 200"), "a good answer");
         }
-        if read == 0 {
+        total += read;
+        if read == 0 || total >= most {
             return (begun.elapsed(), total);
         }
-        total += read;
     }
 }

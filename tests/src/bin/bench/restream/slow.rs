@@ -24,6 +24,8 @@ const RATE: usize = 20_000;
 const TICK: Duration = Duration::from_millis(500);
 /// What a client's kernel holds of what it has not read yet, in bytes.
 const RECEIVE_BUFFER: u32 = 32 * 1024;
+/// What the server may take for all of them, in bytes.
+const MOST_MEMORY: f64 = 500e6;
 /// They come over so long a time.
 const RAMP: Duration = Duration::from_secs(10);
 
@@ -87,9 +89,8 @@ pub(super) async fn run(site: &Site) {
         cpu_time(&pids) - before,
         kernel / 1e6
     ));
-    if let Some(first) = failures.first() {
-        say(&format!("  the first failure: {first}"));
-    }
+    assert_eq!(failures.first(), None, "the first failure");
+    assert!(memory < MOST_MEMORY, "{memory} bytes");
 }
 
 /// Fetches a segment slowly and compares it.
