@@ -1,11 +1,15 @@
 //! The picture that is shown at an instant: the last one that appears at or before it. Only what
 //! it needs is decoded.
 
+mod png;
+
 use std::ffi::OsString;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+
+use self::png::{Netpbm, png_of};
 
 use super::WANTED_FROM;
 use super::behind::blocking;
@@ -18,7 +22,7 @@ use crate::footage::{Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::{Codec, Program};
-use crate::mpegts::video::Access;
+use crate::mpegts::video::{self, Access};
 
 /// A group of pictures of 4K takes some seconds on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -61,7 +65,11 @@ pub(crate) async fn frame(
     let needed = needed
         .iter()
         .filter(|picture| !picture.is_disposable || picture.unit == wanted.unit);
+    let begun = units.len();
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
+    if begun == 0 {
+        say_parameters(&footage, &mut units);
+    }
     let shift = WANTED_FROM - wanted.pts;
     // Nothing but pictures, so that the decoder waits for nothing else.
     let (program, looks) = match footage.main.codec {
@@ -120,58 +128,6 @@ async fn decoded(job: &Job, look: &str, pictures: Bytes) -> Result<Bytes, ApiErr
     Ok(picture.await.map_err(EncodeError::from)?)
 }
 
-/// What a picture in the way of Netpbm begins with (`P6 WIDTH HEIGHT 255`), three bytes for each of
-/// its points after it.
-#[derive(Debug)]
-struct Netpbm {
-    width: u32,
-    height: u32,
-    /// Where the points begin and end.
-    begin: usize,
-    end: usize,
-}
-
-impl Netpbm {
-    /// `None` if it is no such picture, or more of it has to come.
-    fn of(picture: &[u8]) -> Option<Netpbm> {
-        let mut begin = 0;
-        let mut words = std::iter::from_fn(|| {
-            let rest = &picture[begin..];
-            let end = rest.iter().position(u8::is_ascii_whitespace)?;
-            begin += end + 1;
-            std::str::from_utf8(&rest[..end]).ok()
-        });
-        let head = (words.next(), words.next(), words.next(), words.next());
-        let (Some("P6"), Some(width), Some(height), Some("255")) = head else {
-            return None;
-        };
-        let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
-        let points = usize::try_from(u64::from(width) * u64::from(height)).ok()?;
-        Some(Netpbm {
-            width,
-            height,
-            begin,
-            end: points.checked_mul(3)?.checked_add(begin)?,
-        })
-    }
-}
-
-/// A picture in the way of Netpbm as PNG, little compressed: ffmpeg's own encoder takes longer.
-fn png_of(picture: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
-    let wrong = || std::io::Error::other("ffmpeg gave no picture");
-    let head = Netpbm::of(picture).ok_or_else(wrong)?;
-    let points = picture.get(head.begin..head.end).ok_or_else(wrong)?;
-    let mut png = Vec::new();
-    let mut encoder = png::Encoder::new(&mut png, head.width, head.height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Fast);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(points)?;
-    writer.finish()?;
-    Ok(png)
-}
-
 /// Which picture is shown: the last to appear at or before the instant. Where none is so early,
 /// the first.
 fn target(pictures: &[Picture], instant: i64) -> Option<usize> {
@@ -202,13 +158,37 @@ fn end(footage: Footage) -> Vec<Unit> {
         .iter()
         .rposition(|picture| picture.access != Access::None);
     let kept = pictures[key.unwrap_or(0)..].iter();
-    kept.map(|picture| footage.media.units[picture.unit].clone())
-        .collect()
+    let mut kept = kept
+        .map(|picture| footage.media.units[picture.unit].clone())
+        .collect::<Vec<_>>();
+    say_parameters(&footage, &mut kept);
+    kept
+}
+
+/// Puts what a decoder has to know in front of the first of some of a segment's pictures, unless it
+/// is there: it may have been said only once, where the segment begins.
+fn say_parameters(footage: &Footage, pictures: &mut [Unit]) {
+    let codec = footage.main.codec;
+    let says = |unit: &&Unit| video::look(codec, unit.payload(), unit.is_entry).has_parameters;
+    let Some(begin) = pictures.first_mut() else {
+        return;
+    };
+    if !matches!(codec, Codec::H264 | Codec::H265) || says(&&*begin) {
+        return;
+    }
+    let all: Vec<&Unit> = footage.media.of(footage.main.pid).collect();
+    let (before, after) = all.split_at(all.partition_point(|unit| unit.offset <= begin.offset));
+    if let Some(said) = before.iter().rev().chain(after).copied().find(says) {
+        let parameters = video::parameters(codec, said.payload());
+        video::insert_parameters(codec, begin.payload_mut(), &parameters);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mpegts::demux::Damage;
+    use crate::mpegts::tables::Stream;
 
     /// From `PTS ACCESS`, in the order of decoding.
     fn pictures(list: &[(i64, Access)]) -> Vec<Picture> {
@@ -222,34 +202,6 @@ mod tests {
             is_disposable: false,
         });
         all.collect()
-    }
-
-    #[test]
-    fn pictures_become_png() {
-        let picture = [b"P6\n2 1\n255\n".as_slice(), &[1, 2, 3, 4, 5, 6]].concat();
-        for end in 0..picture.len() {
-            // The size is known when the head is there.
-            let known = Netpbm::of(&picture[..end]).map(|head| head.end);
-            assert_eq!(known, (end >= 11).then_some(picture.len()), "{end}");
-        }
-        let png = png_of(&picture).unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(png))
-            .read_info()
-            .unwrap();
-        let mut pixels = [0; 6];
-        let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.width, info.height), (2, 1));
-        assert_eq!(pixels, [1, 2, 3, 4, 5, 6]);
-        for wrong in [
-            b"".as_slice(),
-            b"P6 2",
-            b"P5\n2 1\n255\n123456",
-            b"P6\n2 1\n255\n1",
-            b"P6\n4294967295 4294967295\n255\n1",
-            b"P6\n99999999999 1\n255\n1",
-        ] {
-            assert!(png_of(wrong).is_err());
-        }
     }
 
     #[test]
@@ -285,5 +237,44 @@ mod tests {
         let closed = pictures(&[(1, Closed), (3, No), (2, No)]);
         assert_eq!(first(&closed, 2), Some(0));
         assert_eq!(target(&[], 5), None);
+    }
+    #[test]
+    fn what_was_said_once_is_said_to_the_decoder() {
+        const DELIMITER: &[u8] = &[0, 0, 0, 1, 9, 0x10];
+        const PARAMETERS: &[u8] = &[0, 0, 1, 0x67, 100, 0, 31, 5, 0, 0, 1, 0x68, 9];
+        const KEY: &[u8] = &[0, 0, 1, 0x65, 0x88];
+        const OTHER: &[u8] = &[0, 0, 1, 0x41, 0x9a];
+        let stream = Stream {
+            pid: 256,
+            codec: Codec::H264,
+        };
+        let with = [DELIMITER, PARAMETERS, KEY].concat();
+        let without = [DELIMITER, KEY].concat();
+        let other = [DELIMITER, OTHER].concat();
+        for kept in [0, 2] {
+            let mut muxer = Muxer::new(Program::of(stream), 0);
+            for (number, picture) in [&with, &other, &without, &other].into_iter().enumerate() {
+                let pts = number as i64 * 3600;
+                muxer.add(&Unit::new(
+                    256,
+                    Codec::H264,
+                    0xe0,
+                    pts,
+                    pts,
+                    picture.clone(),
+                ));
+            }
+            let packets = muxer.packets();
+            let footage = Footage::read(&packets, DateTime::UNIX_EPOCH, Damage::Fails).unwrap();
+            let mut units = footage.media.units[kept..].to_vec();
+            assert_eq!(units.len(), 4 - kept);
+            say_parameters(&footage, &mut units);
+            assert_eq!(units[0].payload(), with);
+            assert!(
+                units[1..]
+                    .iter()
+                    .all(|unit| unit.payload() == without || unit.payload() == other)
+            );
+        }
     }
 }
