@@ -159,7 +159,7 @@ impl Ffmpeg {
 
     /// Where a process for this is to run.
     fn place(&self, purpose: &str) -> Place {
-        Place::of(purpose, self.requests.lately(false) == 1)
+        Place::of(purpose, self.requests.lately(false))
     }
 
     /// For one request.

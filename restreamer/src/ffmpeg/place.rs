@@ -1,5 +1,5 @@
 //! A process's place among all others: behind those who answer, and where one processor is left
-//! to these.
+//! to these, if that costs little.
 //!
 //! A low priority is not enough for that: Linux (EEVDF) lets a thread that wakes up wait for the
 //! next tick, some milliseconds, wherever others are owed time, however little they weigh.
@@ -21,6 +21,10 @@ const LONG: [&str; 3] = ["encode", "cut", "waveform"];
 /// cuts of which most is sent as it is. Whoever codes for minutes wants all that there are.
 const SHORT: &str = "cut";
 
+/// One of so many processors is not missed. Of fewer, one is left alone when requests wait for each
+/// other anyway: two editors' cuts on two processors have one each.
+const MANY: usize = 4;
+
 /// Where a process is to be. Best effort: elsewhere it does the same, at others' cost.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -30,11 +34,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Of a process for this; `is_alone`: of the only request at work.
-    pub(super) fn of(purpose: &str, is_alone: bool) -> Place {
+    /// Of a process for this, while so many requests are at work.
+    pub(super) fn of(purpose: &str, requests: usize) -> Place {
+        let processors = || {
+            let all = sched_getaffinity(None).ok()?;
+            Some(shared(all, requests))
+        };
         Place {
             is_behind: LONG.contains(&purpose),
-            processors: (purpose == SHORT).then(|| processors(is_alone)).flatten(),
+            processors: (purpose == SHORT).then(processors).flatten(),
         }
     }
 
@@ -60,14 +68,19 @@ impl Place {
     }
 }
 
-/// Those that this process may use now, which may change while it runs; but one, unless `all`.
-fn processors(all: bool) -> Option<CpuSet> {
-    let mut set = sched_getaffinity(None).ok()?;
-    if !all && set.count() > 1 {
-        let first = (0..CpuSet::MAX_CPU).find(|&cpu| set.is_set(cpu))?;
+/// Those of all processors that so many requests are coded on.
+fn shared(all: CpuSet, requests: usize) -> CpuSet {
+    let count = all.count() as usize;
+    let costs_little = count >= MANY || requests > count;
+    let mut set = all;
+    if requests > 1
+        && count > 1
+        && costs_little
+        && let Some(first) = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu))
+    {
         set.unset(first);
     }
-    Some(set)
+    set
 }
 
 /// `None` if somebody has waited for its end.
@@ -97,6 +110,35 @@ fn keep_to(child: Pid, processors: &CpuSet) -> io::Result<()> {
         }
         if threads.len() == known {
             return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_left_alone_where_it_costs_little() {
+        // (processors, requests, processors for them)
+        let table = [
+            (1, 1, 1),
+            (1, 9, 1),
+            (2, 1, 2),
+            (2, 2, 2),
+            (2, 3, 1),
+            (3, 3, 3),
+            (3, 4, 2),
+            (4, 1, 4),
+            (4, 2, 3),
+            (64, 4, 63),
+        ];
+        for (count, requests, expected) in table {
+            let mut all = CpuSet::new();
+            (3..3 + count).for_each(|cpu| all.set(cpu));
+            let set = shared(all, requests);
+            assert_eq!(set.count(), expected, "{count} for {requests}");
+            assert!(set.is_set(2 + count));
         }
     }
 }

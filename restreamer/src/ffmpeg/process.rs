@@ -126,9 +126,12 @@ impl Run {
         };
         let pid = place::pid(&child);
         let moving = async {
-            joined.await;
-            self.ffmpeg.place(self.purpose).give_processors(pid);
-            std::future::pending().await
+            let mut joined = joined;
+            loop {
+                joined.await;
+                joined = self.ffmpeg.requests.joined();
+                self.ffmpeg.place(self.purpose).give_processors(pid);
+            }
         };
         let work = work(&mut child, self.input, &self.chunks);
         let work = async {

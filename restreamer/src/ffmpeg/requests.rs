@@ -15,7 +15,7 @@ const LATELY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     count: Mutex<Count>,
-    /// Another came to the only one.
+    /// One more has come.
     joined: Notify,
 }
 
@@ -35,7 +35,7 @@ impl Requests {
         now.max(most.map_or(1, |(most, _)| most)).max(1)
     }
 
-    /// Waits until another comes to the only one; it may have come before this is awaited.
+    /// Waits until one more comes; it may have come before this is awaited.
     pub(super) fn joined(&self) -> Notified<'_> {
         self.joined.notified()
     }
@@ -59,9 +59,7 @@ impl AtWork {
         let mut count = requests.count();
         if runs.fetch_add(1, Ordering::Relaxed) == 0 {
             count.now += 1;
-            if count.now == 2 {
-                requests.joined.notify_waiters();
-            }
+            requests.joined.notify_waiters();
         }
         let now = (count.now, Instant::now());
         match &mut count.most {

@@ -72,8 +72,8 @@ async fn edges_of_several_cuts_leave_one_processor_to_those_who_answer() {
         &directory,
         "[ $1 ] || cat >/dev/null\n\
          while grep Cpus_allowed: /proc/self/status && [ $1 ]; do sleep 0.01; done",
-        8,
-        8,
+        1000,
+        1000,
     );
     // The last line, of however many.
     let count = |lines: &str| -> u32 {
@@ -90,8 +90,13 @@ async fn edges_of_several_cuts_leave_one_processor_to_those_who_answer() {
     let mut first = ffmpeg.job().run("cut", again, Input::None);
     let said = first.next().await.unwrap().unwrap();
     assert_eq!(count(&String::from_utf8_lossy(&said)), all);
-    let endless = Input::Stream(futures::stream::pending().boxed());
-    let other = ffmpeg.job().run("test", vec![], endless);
+    // More than there are processors.
+    let others: Vec<_> = (0..all)
+        .map(|_| {
+            let endless = Input::Stream(futures::stream::pending().boxed());
+            ffmpeg.job().run("test", vec![], endless)
+        })
+        .collect();
     let makes_room = async {
         while let Some(said) = first.next().await {
             if count(&String::from_utf8_lossy(&said.unwrap())) == (all - 1).max(1) {
@@ -105,7 +110,7 @@ async fn edges_of_several_cuts_leave_one_processor_to_those_who_answer() {
     assert_eq!(count(&beside), (all - 1).max(1), "{beside}");
     // Not so what takes minutes.
     assert!(count(&processors(&ffmpeg.job(), "encode").await) >= all);
-    drop((first, other));
+    drop((first, others));
     ffmpeg.ended().await;
 }
 
