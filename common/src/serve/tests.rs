@@ -301,7 +301,7 @@ async fn a_client_that_takes_no_more_of_a_file_is_dropped() {
         ..Limits::default()
     };
     let server = Server::start(
-        file_router(&vec![7; LENGTH as usize], LENGTH, LENGTH),
+        file_router(&vec![7; LENGTH as usize], LENGTH, 512 * 1024),
         limits,
     )
     .await;

@@ -17,7 +17,7 @@ use super::encode::EncodeError;
 use super::load::load;
 use super::stretch::Stretch;
 use crate::error::ApiError;
-use crate::ffmpeg::{Input, Job};
+use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::{Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
@@ -85,13 +85,16 @@ pub(crate) async fn frame(
         muxer.add(unit);
     }
     let pictures = Bytes::from(muxer.packets());
-    let mut picture = Bytes::new();
+    let mut picture = Ok(Bytes::new());
     for look in looks {
-        picture = decoded(job, look, pictures.clone()).await?;
-        if !picture.is_empty() {
-            break;
+        picture = decoded(job, look, pictures.clone()).await;
+        match &picture {
+            Ok(picture) if picture.is_empty() => {}
+            Err(FfmpegError::Failed { .. }) => {}
+            _ => break,
         }
     }
+    let picture = picture.map_err(EncodeError::from)?;
     if picture.is_empty() {
         return Err(ApiError::internal(
             "decode the picture",
@@ -108,7 +111,7 @@ pub(crate) async fn frame(
 
 /// The picture that is shown at `WANTED_FROM`, in the way of Netpbm; empty if none is. ffmpeg has a
 /// `look` at the stream before.
-async fn decoded(job: &Job, look: &str, pictures: Bytes) -> Result<Bytes, ApiError> {
+async fn decoded(job: &Job, look: &str, pictures: Bytes) -> Result<Bytes, FfmpegError> {
     let threads = job.threads();
     let arguments = format!(
         // What follows an open key picture is as good as any, which the decoder doubts.
@@ -124,8 +127,8 @@ async fn decoded(job: &Job, look: &str, pictures: Bytes) -> Result<Bytes, ApiErr
         arguments,
         Input::Bytes(vec![pictures]),
     );
-    let picture = run.enough(MAX_BYTES, |begun| Some(Netpbm::of(begun)?.end));
-    Ok(picture.await.map_err(EncodeError::from)?)
+    run.enough(MAX_BYTES, |begun| Some(Netpbm::of(begun)?.end))
+        .await
 }
 
 /// Which picture is shown: the last to appear at or before the instant. Where none is so early,

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tests::eventually;
 use tests::ffmpeg::{LiveHls, LiveHlsOptions};
 use tests::node::Node;
-use tests::origin::Fault;
+use tests::origin::{Fault, RuleId};
 use tests::playlist::Summary;
 
 use crate::support::{Browser, SOON, date, mpv, recorded};
@@ -20,6 +20,15 @@ async fn wait_for(node: &Node, count: usize) {
         (have >= count)
             .then_some(())
             .ok_or(format!("there are {have}"))
+    })
+    .await;
+}
+
+/// Waits until a rule has met a request.
+async fn wait_until_asked(live: &LiveHls, rule: RuleId) {
+    eventually(SOON, "a request for a segment", async || {
+        let uses = live.origin().uses(rule);
+        (uses > 0).then_some(()).ok_or("none".to_owned())
     })
     .await;
 }
@@ -109,15 +118,19 @@ async fn it_plays_on_near_live_over_a_hole_and_while_the_past_is_filled_in() {
     // A segment that comes later than those after it: they wait for it.
     let late = format!("/live/{}.ts", newest(&live) + 2);
     let failing = live.origin().always(&*late, Fault::status(503));
+    wait_until_asked(&live, failing).await;
     let gap = wait_for_hole(&a).await;
     live.origin().remove_rule(failing);
     wait_until_filled(&a, gap, 1).await;
 
     // A hole: three segments are never had.
     let first_lost = newest(&live) + 2;
-    for number in first_lost..first_lost + LOST {
-        live.origin()
-            .always(&*format!("/live/{number}.ts"), Fault::status(404));
+    let failing = (first_lost..first_lost + LOST).map(|number| {
+        let name = format!("/live/{number}.ts");
+        live.origin().always(&*name, Fault::status(404))
+    });
+    for rule in failing.collect::<Vec<_>>() {
+        wait_until_asked(&live, rule).await;
     }
     let hole = wait_for_hole(&a).await;
     // What follows is not told until there is no hope left, and then all of it.

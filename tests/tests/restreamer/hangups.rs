@@ -58,7 +58,7 @@ async fn a_client_that_hangs_up_in_the_middle_changes_nothing_for_others() {
     let bounded = format!("{live}&end=2026-01-02T12:00");
     for there in (IN_AN_HOUR * HOURS - LATE..).take(LATE + 1) {
         for (target, headers) in [(live, &[][..]), (&bounded, &[]), (&bounded, GZIP)] {
-            // The first of all reads what nobody has read yet.
+            // The first may be gone before anybody has read what it asked for.
             let ((), answer, ()) = tokio::join!(
                 hang_up(address, target, headers, true),
                 raw::request(address, "GET", target, headers),
