@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::mpegts::TsError;
-use crate::mpegts::demux::{Damage, Media, demux};
+use crate::mpegts::demux::{Damage, Media, Unit, demux};
 use crate::mpegts::tables::Stream;
 use crate::mpegts::time::{micros, ticks, unwrap_near, wrap};
 use crate::mpegts::video::{self, Access};
@@ -37,6 +37,21 @@ pub struct Picture {
     pub access: Access,
     /// True iff no other needs it.
     pub is_disposable: bool,
+}
+
+/// True iff a coded picture says what decoders have to know before anything else.
+#[must_use]
+pub fn has_parameters(picture: &Unit) -> bool {
+    video::look(picture.codec, picture.payload(), picture.is_entry).has_parameters
+}
+
+/// What the first of these pictures says of it that says anything.
+#[must_use]
+pub fn parameters<'a>(pictures: impl IntoIterator<Item = &'a Unit>) -> Vec<u8> {
+    let found = pictures.into_iter().find(|picture| has_parameters(picture));
+    found.map_or_else(Vec::new, |picture| {
+        video::parameters(picture.codec, picture.payload())
+    })
 }
 
 impl Footage {

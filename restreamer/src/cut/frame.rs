@@ -18,7 +18,7 @@ use super::load::load;
 use super::stretch::Stretch;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
-use crate::footage::{Footage, Picture};
+use crate::footage::{self, Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::{Codec, Program};
@@ -172,19 +172,16 @@ fn end(footage: Footage) -> Vec<Unit> {
 /// is there: it may have been said only once, where the segment begins.
 fn say_parameters(footage: &Footage, pictures: &mut [Unit]) {
     let codec = footage.main.codec;
-    let says = |unit: &&Unit| video::look(codec, unit.payload(), unit.is_entry).has_parameters;
     let Some(begin) = pictures.first_mut() else {
         return;
     };
-    if !matches!(codec, Codec::H264 | Codec::H265) || says(&&*begin) {
+    if !matches!(codec, Codec::H264 | Codec::H265) || footage::has_parameters(begin) {
         return;
     }
     let all: Vec<&Unit> = footage.media.of(footage.main.pid).collect();
     let (before, after) = all.split_at(all.partition_point(|unit| unit.offset <= begin.offset));
-    if let Some(said) = before.iter().rev().chain(after).copied().find(says) {
-        let parameters = video::parameters(codec, said.payload());
-        video::insert_parameters(codec, begin.payload_mut(), &parameters);
-    }
+    let parameters = footage::parameters(before.iter().rev().chain(after).copied());
+    video::insert_parameters(codec, begin.payload_mut(), &parameters);
 }
 
 #[cfg(test)]
@@ -241,6 +238,7 @@ mod tests {
         assert_eq!(first(&closed, 2), Some(0));
         assert_eq!(target(&[], 5), None);
     }
+
     #[test]
     fn what_was_said_once_is_said_to_the_decoder() {
         const DELIMITER: &[u8] = &[0, 0, 0, 1, 9, 0x10];

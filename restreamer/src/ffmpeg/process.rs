@@ -114,23 +114,20 @@ impl Run {
             true => self.ffmpeg.warm.take(&self.arguments).await,
             false => None,
         };
-        let joined = self.ffmpeg.requests.joined();
-        let place = self.ffmpeg.place(self.purpose);
         let mut child = match warm {
-            Some(child) => {
-                // Others were at work, or not, when it was started.
-                place.give(place::pid(&child));
-                child
+            Some(child) => child,
+            None => {
+                let place = self.ffmpeg.place(self.purpose);
+                spawn(&self.ffmpeg.program, &self.arguments, has_input, place).await?
             }
-            None => spawn(&self.ffmpeg.program, &self.arguments, has_input, place).await?,
         };
         let pid = place::pid(&child);
+        // Others may have come, or gone, since it was started.
         let moving = async {
-            let mut joined = joined;
             loop {
-                joined.await;
-                joined = self.ffmpeg.requests.joined();
+                let joined = self.ffmpeg.requests.joined();
                 self.ffmpeg.place(self.purpose).give_processors(pid);
+                joined.await;
             }
         };
         let work = work(&mut child, self.input, &self.chunks);
@@ -144,8 +141,9 @@ impl Run {
         };
         let work = async {
             tokio::select! {
-                outcome = work => outcome,
+                biased;
                 never = moving => never,
+                outcome = work => outcome,
             }
         };
         match stop.run_until_cancelled(work).await {

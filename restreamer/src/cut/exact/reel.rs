@@ -1,6 +1,6 @@
 //! Some segments of a stretch that follow one another on one clock, taken apart.
 
-use crate::footage::{Footage, Picture};
+use crate::footage::{self, Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::{Codec, Program};
@@ -205,18 +205,14 @@ impl Reel {
     }
 
     pub(super) fn has_parameters(&self, picture: usize) -> bool {
-        let unit = self.unit(picture);
-        video::look(unit.codec, unit.payload(), unit.is_entry).has_parameters
+        footage::has_parameters(self.unit(picture))
     }
 
     /// What decoders have to know at a picture: what was last said up to it, or first after it.
     pub(super) fn parameters(&self, picture: usize) -> Vec<u8> {
         let before = (0..=picture).rev();
-        let mut numbers = before.chain(picture + 1..self.pictures.len());
-        let found = numbers.find(|at| self.has_parameters(*at));
-        found.map_or_else(Vec::new, |at| {
-            video::parameters(self.codec(), self.unit(at).payload())
-        })
+        let numbers = before.chain(picture + 1..self.pictures.len());
+        footage::parameters(numbers.map(|at| self.unit(at)))
     }
 
     /// Chooses pictures: those that `is_wanted`, of which all from the first on are copied if

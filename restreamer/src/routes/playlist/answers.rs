@@ -126,6 +126,22 @@ struct Made {
     answer: Arc<Answer>,
 }
 
+impl Made {
+    fn new(hours: &[Arc<HourLines>], answer: Arc<Answer>) -> Made {
+        Made {
+            digests: hours.iter().map(|hour| hour.digest()).collect(),
+            answer,
+        }
+    }
+
+    /// The answer, if it was made from the same hours.
+    fn of(&self, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
+        let now = hours.iter().map(|hour| hour.digest());
+        now.eq(self.digests.iter().copied())
+            .then(|| Arc::clone(&self.answer))
+    }
+}
+
 impl Turn {
     /// The answer from these hours. The first to come makes it, whether its client waits for it or has
     /// hung up, and the others have the same.
@@ -136,21 +152,13 @@ impl Turn {
     ) -> Arc<Answer> {
         // One that panicked left none, or the one before it.
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let digests = digests(hours);
-        if let Some(made) = made.as_ref().filter(|made| made.digests == digests) {
-            return Arc::clone(&made.answer);
+        if let Some(answer) = made.as_ref().and_then(|made| made.of(hours)) {
+            return answer;
         }
         let answer = make();
-        *made = Some(Made {
-            digests,
-            answer: Arc::clone(&answer),
-        });
+        *made = Some(Made::new(hours, Arc::clone(&answer)));
         answer
     }
-}
-
-fn digests(hours: &[Arc<HourLines>]) -> Vec<u64> {
-    hours.iter().map(|hour| hour.digest()).collect()
 }
 
 #[derive(Debug, Default)]
@@ -164,9 +172,7 @@ struct Held {
 
 #[derive(Debug)]
 struct Kept {
-    /// Of the hours that it was made from.
-    digests: Vec<u64>,
-    answer: Arc<Answer>,
+    made: Made,
     /// What it takes, all in all.
     bytes: usize,
 }
@@ -179,11 +185,7 @@ impl Answers {
 
     /// The answer that was made from the same hours.
     pub(super) fn get(&self, key: &Key, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
-        let held = self.held();
-        let kept = held.answers.get(key)?;
-        let now = hours.iter().map(|hour| hour.digest());
-        now.eq(kept.digests.iter().copied())
-            .then(|| Arc::clone(&kept.answer))
+        self.held().answers.get(key)?.made.of(hours)
     }
 
     /// Keeps an answer, in the place of others.
@@ -193,9 +195,8 @@ impl Answers {
             return;
         }
         let new = Kept {
-            digests: digests(hours),
             bytes: answer.bytes() + size_of::<Bytes>() + OVERHEAD,
-            answer: Arc::new(answer.in_own_memory()),
+            made: Made::new(hours, Arc::new(answer.in_own_memory())),
         };
         let mut held = self.held();
         held.bytes += new.bytes;
@@ -282,7 +283,7 @@ mod tests {
         let held = answers.held();
         assert_eq!(held.bytes, answer.bytes() + size_of::<Bytes>() + OVERHEAD);
         // It keeps nothing of the hour alive.
-        let kept = &held.answers[&key(9)].answer.pieces;
+        let kept = &held.answers[&key(9)].made.answer.pieces;
         assert_eq!(kept.len(), 1);
         assert_eq!(kept.concat(), answer.pieces.concat());
         assert_ne!(kept[0].as_ptr(), answer.pieces[0].as_ptr());
