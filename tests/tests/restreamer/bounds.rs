@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tests::metrics::Metrics;
 use tests::node::Node;
 use tests::raw;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{SOON, fill, node};
+use super::{SOON, begun, body_of, fill, node, refused};
 
 /// What is cheap takes no longer, on a busy machine too.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -51,17 +52,10 @@ async fn more_connections_than_there_may_be_are_told_to_come_again() {
     let mut node = Node::new("a");
     node.start_restreamer_with(&["--max-connections", "2"])
         .await;
-    let address = node.restreamer_address();
     let mut places = Vec::new();
     for _ in 0..2 {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = b"GET /files HTTP/1.1\r\nHost: x\r\n\r\n";
-        stream.write_all(request).await.unwrap();
         // Answered, and open.
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).await.unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200");
-        places.push(stream);
+        places.push(begun(&node, "/files", "", "200").await);
     }
     for _ in 0..3 {
         let refused = node.get("/files").await;
@@ -70,15 +64,17 @@ async fn more_connections_than_there_may_be_are_told_to_come_again() {
         assert!(refused.complete && refused.text().contains("connections"));
     }
     drop(places.pop());
-    tests::eventually(SOON, "a free place", async || {
+    // Of the one that finds it: it may still be taken when the next one asks.
+    let metrics = tests::eventually(SOON, "a free place", async || {
         let answer = node.get("/metrics").await;
-        (answer.status == 200).then_some(()).ok_or(answer.text())
+        let text = answer.text();
+        match answer.status {
+            200 => Ok(Metrics::parse(&text)),
+            _ => Err(text),
+        }
     })
     .await;
-    let refused = node
-        .metrics()
-        .await
-        .sum("http_connections_refused_total", &[]);
+    let refused = metrics.sum("http_connections_refused_total", &[]);
     assert!(refused >= 3.0, "{refused}");
 }
 
@@ -311,27 +307,15 @@ async fn many_clients_of_one_long_list_share_it() {
             .sum("process_resident_memory_bytes", &[])
     };
     let before = memory().await;
-    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let clients = join_all((0..CLIENTS).map(async |_| {
-        let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        // The first bytes, then nothing for a while.
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).await.unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200");
-        stream
-    }))
-    .await;
+    let close = "Connection: close\r\n";
+    let clients = (0..CLIENTS).map(|_| begun(&node, target, close, "200"));
+    let clients = join_all(clients).await;
     // All of them wait now, and each has the list: it is in memory once.
     let more = memory().await - before;
     assert!(more < 3.0 * list.body.len() as f64, "{more} bytes more");
-    join_all(clients.into_iter().map(async |mut stream| {
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.unwrap();
-        let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        assert!(rest[head + 4..] == list.body, "another list");
-    }))
-    .await;
+    for body in join_all(clients.into_iter().map(body_of)).await {
+        assert!(body == list.body, "another list");
+    }
 }
 
 #[tokio::test]
@@ -339,21 +323,10 @@ async fn too_many_long_lists_in_a_second_are_told_to_come_again() {
     let node = node(&["2026-01-02T00"]).await;
     // A thousand hours, of which one is there.
     let long = "/playlist/test/source.m3u8?start=2025-12-01T00:00&end=2026-01-11T16:00";
-    let mut refused = None;
-    for _ in 0..1000 {
-        let answer = node.get(long).await;
-        match answer.status {
-            200 => assert_eq!(answer.text().matches("#EXTINF").count(), 20),
-            429 => {
-                refused = Some(answer);
-                break;
-            }
-            other => panic!("{other}: {}", answer.text()),
-        }
-    }
-    let refused = refused.expect("there is a limit to how many long lists are made");
-    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..10).contains(&seconds), "{seconds}");
+    refused(&node, long, 1000, |answer| {
+        assert_eq!(answer.text().matches("#EXTINF").count(), 20);
+    })
+    .await;
     // What is cheap is not.
     for target in ["/files/test/source", "/playlist/test/source.m3u8"] {
         assert_eq!(node.get(target).await.status, 200, "{target}");

@@ -53,6 +53,44 @@ fn fill(node: &Node, hour: &str, indices: Range<usize>) {
     }
 }
 
+/// Asks, with these lines beside `Host`, takes the first bytes of an answer of this status, and then
+/// nothing.
+async fn begun(node: &Node, target: &str, headers: &str, status: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(first, *format!("HTTP/1.1 {status}").as_bytes());
+    stream
+}
+
+/// The body of an answer that has begun, to the end of its connection.
+async fn body_of(mut stream: TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    rest.split_off(head + 4)
+}
+
+/// Asks until too much was asked; each answer before that is good, and `check` sees it. Clients are
+/// told to come again soon.
+async fn refused(node: &Node, target: &str, most: usize, check: impl Fn(&Answer)) -> Answer {
+    for _ in 0..most {
+        let answer = node.get(target).await;
+        match answer.status {
+            200 => check(&answer),
+            429 => {
+                let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+                assert!((1..10).contains(&seconds), "{seconds}");
+                return answer;
+            }
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    panic!("there is no limit to how often {target} is asked for");
+}
+
 fn media(answer: &Answer) -> MediaPlaylist {
     assert_eq!(answer.status, 200, "{}", answer.text());
     match m3u8_rs::parse_playlist_res(&answer.body) {
@@ -216,12 +254,7 @@ async fn what_is_being_sent_at_a_stop_is_sent_to_its_end() {
     let file = fs::File::create(node.base_dir().join("large")).unwrap();
     file.set_len(length).unwrap();
     let address = node.restreamer_address();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = b"GET /segments/large HTTP/1.1\r\nHost: x\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    let mut first = [0; 12];
-    stream.read_exact(&mut first).await.unwrap();
-    assert_eq!(&first, b"HTTP/1.1 200");
+    let stream = begun(&node, "/segments/large", "", "200").await;
 
     let restreamer = node.restreamer.as_mut().unwrap();
     restreamer.terminate();
@@ -235,10 +268,7 @@ async fn what_is_being_sent_at_a_stop_is_sent_to_its_end() {
     )
     .await;
     assert!(restreamer.is_running());
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
-    let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-    assert_eq!((rest.len() - head - 4) as u64, length);
+    assert_eq!(body_of(stream).await.len() as u64, length);
     assert_eq!(restreamer.wait(SOON).await.code(), Some(0));
     restreamer.wait_for_log("stopped", SOON).await;
 }
@@ -248,11 +278,7 @@ async fn a_stop_takes_twenty_seconds_at_most() {
     let mut node = node(&[]).await;
     let file = fs::File::create(node.base_dir().join("large")).unwrap();
     file.set_len(64 << 20).unwrap();
-    let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
-    let request = b"GET /segments/large HTTP/1.1\r\nHost: x\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    let mut first = [0; 12];
-    stream.read_exact(&mut first).await.unwrap();
+    let stream = begun(&node, "/segments/large", "", "200").await;
     // It takes no more of it, and does not hang up either.
     let restreamer = node.restreamer.as_mut().unwrap();
     let asked = Instant::now();
@@ -276,18 +302,9 @@ async fn many_slow_clients_each_get_their_file_whole() {
     }
     let mut streams = Vec::new();
     for client in 0..CLIENTS {
-        let mut stream = TcpStream::connect(node.restreamer_address()).await.unwrap();
-        let request = format!(
-            "GET /segments/{}.ts HTTP/1.1\r\nHost: x\r\nRange: bytes={client}-\r\n\
-             Connection: close\r\n\r\n",
-            client % 2
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        // The first bytes, then nothing for a while.
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).await.unwrap();
-        assert_eq!(&first, b"HTTP/1.1 206");
-        streams.push(stream);
+        let target = format!("/segments/{}.ts", client % 2);
+        let headers = format!("Range: bytes={client}-\r\nConnection: close\r\n");
+        streams.push(begun(&node, &target, &headers, "206").await);
     }
     // All of them wait now. One file is open once, and none of it is in memory for each.
     let metrics = node.metrics().await;
@@ -295,13 +312,10 @@ async fn many_slow_clients_each_get_their_file_whole() {
     assert!(files < CLIENTS as f64 + 40.0, "{files} open files");
     let memory = metrics.get("process_resident_memory_bytes", &[]).unwrap();
     assert!(memory < 100e6, "{memory} bytes");
-    let reading = streams.into_iter().enumerate().map(|(client, mut stream)| {
+    let reading = streams.into_iter().enumerate().map(|(client, stream)| {
         let expected = contents[client % 2].slice(client..);
         tokio::spawn(async move {
-            let mut rest = Vec::with_capacity(LENGTH + 1024);
-            stream.read_to_end(&mut rest).await.unwrap();
-            let head = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-            assert!(rest[head + 4..] == *expected, "client {client}");
+            assert!(body_of(stream).await == *expected, "client {client}");
         })
     });
     for reading in reading.collect::<Vec<_>>() {
@@ -313,21 +327,10 @@ async fn many_slow_clients_each_get_their_file_whole() {
 async fn too_much_work_is_refused_and_nobody_else_waits_for_it() {
     let node = node(&["2026-01-02T00"]).await;
     let address = node.restreamer_address();
-    let mut refused = None;
-    for _ in 0..400 {
-        let answer = node.get("/extras/test").await;
-        match answer.status {
-            200 => assert_eq!(answer.json().as_array().unwrap().len(), 20),
-            429 => {
-                refused = Some(answer);
-                break;
-            }
-            other => panic!("{other}: {}", answer.text()),
-        }
-    }
-    let refused = refused.expect("there is a limit to how often trees are walked");
-    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..10).contains(&seconds), "{seconds}");
+    let refused = refused(&node, "/extras/test", 400, |answer| {
+        assert_eq!(answer.json().as_array().unwrap().len(), 20);
+    })
+    .await;
     assert!(refused.text().contains("too many requests"));
     // What is cheap is as fast as ever.
     for target in [
