@@ -156,7 +156,7 @@ impl<'a> Selection<'a> {
 /// Where SPEC §3 is silent: a segment that begins at or past the range's end is taken only if
 /// it joins on to the last one; across a hole it lies outside the range.
 pub fn select<'a>(range: TimeRange, best: impl IntoIterator<Item = &'a Segment>) -> Selection<'a> {
-    Walk::new(range, None).over(best)
+    Walk::new(range).over(best)
 }
 
 /// Walks on from a segment that was taken before, which is not taken again: what can follow it up
@@ -168,93 +168,125 @@ pub fn select_after<'a>(
     end: DateTime<Utc>,
     best: impl IntoIterator<Item = &'a Segment>,
 ) -> Selection<'a> {
-    let range = TimeRange {
-        start: last.end(),
-        end,
-    };
     // One of next to no length would follow itself.
     let later = |segment: &&Segment| segment.start_micros() > last.start_micros();
-    Walk::new(range, Some(last)).over(best.into_iter().filter(later))
+    let mut walk = Walk::new(TimeRange {
+        start: last.end(),
+        end,
+    });
+    walk.resume(last);
+    walk.over(best.into_iter().filter(later))
 }
 
-/// A walk under way.
-struct Walk<'a> {
+/// What a walk does at a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Leaves it out.
+    Pass,
+    /// Takes it; the hole lies before it, if one does.
+    Take(Option<Hole>),
+    /// Leaves it and all that follow out: the range is over.
+    Stop,
+}
+
+/// A walk over a range, a segment at a time: what [`select`] does at once, for who knows already
+/// what a walk takes of some hours.
+///
+/// All that it does next depends on its range and on the segment that it took last.
+#[derive(Debug)]
+pub struct Walk<'a> {
     range: TimeRange,
-    pieces: Vec<Piece<'a>>,
+    /// The range's ends in µs.
+    start: i64,
+    end: i64,
     /// The segment taken last.
     last: Option<&'a Segment>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(range: TimeRange, last: Option<&'a Segment>) -> Walk<'a> {
+    /// Stands before the first segment.
+    #[must_use]
+    pub fn new(range: TimeRange) -> Walk<'a> {
         Walk {
             range,
-            pieces: Vec::new(),
-            last,
+            start: range.start.timestamp_micros(),
+            end: range.end.timestamp_micros(),
+            last: None,
         }
+    }
+
+    /// Goes to the next segment in order of time.
+    pub fn step(&mut self, segment: &'a Segment) -> Step {
+        let hole = match self.last {
+            _ if self.is_over() => return Step::Stop,
+            None if segment.start_micros() <= self.start => {
+                if segment.end_micros() <= self.start {
+                    return Step::Pass;
+                }
+                None
+            }
+            None if segment.start_micros() >= self.end => return Step::Stop,
+            None => Some(self.hole_until(segment.start())),
+            Some(last) => {
+                let gap = segment.start_micros().saturating_sub(last.end_micros());
+                if gap < -TOLERANCE_MICROS {
+                    return Step::Pass;
+                }
+                if gap > TOLERANCE_MICROS || !last.is_full() {
+                    if segment.start_micros() >= self.end {
+                        return Step::Stop;
+                    }
+                    Some(self.hole_until(segment.start()))
+                } else {
+                    None
+                }
+            }
+        };
+        self.last = Some(segment);
+        Step::Take(hole)
+    }
+
+    /// Goes on from a segment that is known to be taken, whatever came before it.
+    pub fn resume(&mut self, last: &'a Segment) {
+        self.last = Some(last);
+    }
+
+    /// True iff nothing that follows is taken: the segment taken last reaches the range's end.
+    fn is_over(&self) -> bool {
+        let reaches_end = |last: &Segment| last.end_micros() >= self.end;
+        self.start >= self.end || self.last.is_some_and(reaches_end)
+    }
+
+    /// The hole at the range's end, if there is one.
+    #[must_use]
+    pub fn finish(self) -> Option<Hole> {
+        let is_whole = |last: &Segment| last.is_full() && last.end_micros() >= self.end;
+        let is_whole = self.start < self.end && self.last.is_some_and(is_whole);
+        (!is_whole).then(|| self.hole_until(self.range.end))
     }
 
     fn over(mut self, best: impl IntoIterator<Item = &'a Segment>) -> Selection<'a> {
-        let range = self.range;
-        let (start, end) = (range.start.timestamp_micros(), range.end.timestamp_micros());
-        if start >= end {
-            self.hole_until(range.end);
-            return Selection {
-                pieces: self.pieces,
-            };
-        }
+        let mut pieces = Vec::new();
         for segment in best {
-            match self.last {
-                None if segment.start_micros() <= start => {
-                    if segment.end_micros() > start {
-                        self.take(segment);
-                    }
+            match self.step(segment) {
+                Step::Pass => {}
+                Step::Take(hole) => {
+                    pieces.extend(hole.map(Piece::Hole));
+                    pieces.push(Piece::Segment(segment));
                 }
-                None if segment.start_micros() < end => {
-                    self.hole_until(segment.start());
-                    self.take(segment);
-                }
-                None => break,
-                Some(last) => {
-                    let gap = segment.start_micros().saturating_sub(last.end_micros());
-                    if gap < -TOLERANCE_MICROS {
-                        continue;
-                    }
-                    if gap > TOLERANCE_MICROS || !last.is_full() {
-                        if segment.start_micros() >= end {
-                            break;
-                        }
-                        self.hole_until(segment.start());
-                    }
-                    self.take(segment);
-                }
-            }
-            if self.last.is_some_and(|last| last.end_micros() >= end) {
-                break;
+                Step::Stop => break,
             }
         }
-        if !self
-            .last
-            .is_some_and(|last| last.is_full() && last.end_micros() >= end)
-        {
-            self.hole_until(range.end);
-        }
-        Selection {
-            pieces: self.pieces,
-        }
+        pieces.extend(self.finish().map(Piece::Hole));
+        Selection { pieces }
     }
 
-    fn take(&mut self, segment: &'a Segment) {
-        self.pieces.push(Piece::Segment(segment));
-        self.last = Some(segment);
-    }
-
-    fn hole_until(&mut self, end: DateTime<Utc>) {
+    fn hole_until(&self, end: DateTime<Utc>) -> Hole {
         let start = self.last.map_or(self.range.start, Segment::end);
         // What follows a doubtful segment may begin up to the tolerance before its end.
-        self.pieces.push(Piece::Hole(Hole {
+        Hole {
             start: start.min(end),
             end,
-        }));
+        }
     }
 }

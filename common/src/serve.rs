@@ -5,6 +5,7 @@
 mod connection;
 mod files;
 mod measure;
+mod pace;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@ mod media;
 mod pieces;
 #[cfg(test)]
 mod tests;
+mod through;
 
 use std::fmt::Write as _;
 

@@ -13,15 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::files::FileSender;
-
-/// So many bytes wait in the kernel for each client beyond what is on its way to it. The
-/// default, some MiB, would fill the memory with what ten thousand slow clients have not read
-/// yet, and hide from us for minutes whether one reads at all.
-const UNSENT: u32 = 256 * 1024;
-
-/// After so many bytes, in a tenth of a millisecond, others have their turn: a client that takes
-/// all as fast as it comes would otherwise keep a thread for milliseconds.
-const TURN: usize = 256 * 1024;
+use super::pace::Pace;
 
 /// A connection.
 #[derive(Debug)]
@@ -31,8 +23,9 @@ pub(super) struct Connection {
     stall_timeout: Duration,
     /// Runs while the client has to take something before we can go on; kept for the next time.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// True iff `stalled` runs.
-    is_stalled: bool,
+    /// Since when it runs, if it does.
+    waits_since: Option<Instant>,
+    pace: Pace,
     files: FileSender,
     /// Bytes sent since others had their turn.
     sent: usize,
@@ -47,15 +40,24 @@ impl Connection {
         // TCP_USER_TIMEOUT would drop slow clients too: to the kernel, one whose window stays
         // smaller than what is next to send takes nothing, although it takes it in parts.
         let _ = socket.set_tcp_nodelay(true);
-        let _ = socket.set_tcp_notsent_lowat(UNSENT);
-        Connection {
+        let connection = Connection {
             stream,
             stall_timeout,
             stalled: None,
-            is_stalled: false,
+            waits_since: None,
+            pace: Pace::default(),
             files,
             sent: 0,
-        }
+        };
+        connection.set_portion();
+        connection
+    }
+
+    /// Has the kernel take as much as the client's pace allows.
+    fn set_portion(&self) {
+        let portion = u32::try_from(self.pace.portion()).unwrap_or(u32::MAX);
+        // As above: a client that has hung up fails it.
+        let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(portion);
     }
 
     /// Ends a wait for the client: with the outcome, or as soon as it has stalled too long.
@@ -65,16 +67,20 @@ impl Connection {
         outcome: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
-            self.is_stalled = false;
+            let waited = self.waits_since.take().map(|since| since.elapsed());
+            if waited.is_some_and(|waited| self.pace.waited(waited)) {
+                self.set_portion();
+            }
             return outcome;
         }
         let stall_timeout = self.stall_timeout;
         let stalled = self
             .stalled
             .get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
-        if !self.is_stalled {
-            stalled.as_mut().reset(Instant::now() + stall_timeout);
-            self.is_stalled = true;
+        if self.waits_since.is_none() {
+            let now = Instant::now();
+            stalled.as_mut().reset(now + stall_timeout);
+            self.waits_since = Some(now);
         }
         stalled.as_mut().poll(context).map(|()| {
             let message = "the client has stopped reading";
@@ -147,7 +153,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.sent >= TURN {
+        // Others have their turn.
+        if self.sent >= self.pace.portion() {
             self.sent = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -156,6 +163,9 @@ impl AsyncWrite for Connection {
         let sent = self.watch(context, sent);
         if let Poll::Ready(Ok(sent)) = sent {
             self.sent += sent;
+            if self.pace.took(sent) {
+                self.set_portion();
+            }
         }
         sent
     }

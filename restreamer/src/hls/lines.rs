@@ -11,6 +11,7 @@ use common::segment::{Hour, Segment};
 use percent_encoding::utf8_percent_encode;
 
 use super::IN_PATH;
+use super::through::Through;
 use crate::gzip::Block;
 
 /// So many segments are compressed together: a block's start costs some hundred bytes, and one
@@ -29,6 +30,8 @@ pub struct HourLines {
     ends: Vec<usize>,
     /// Of `text`: the same iff the text is the same, as good as certainly.
     digest: u64,
+    /// How a walk passes through the hour.
+    through: Option<Through>,
     /// The lines of `BLOCK` segments each, the last one of what is left; compressed when
     /// somebody first asks for that.
     blocks: Vec<OnceLock<Block>>,
@@ -76,6 +79,7 @@ impl HourLines {
             digest: digest(&text),
             compressed: compressed.sum::<usize>().into(),
             has_grown: false.into(),
+            through: Through::new(&segments),
             segments,
             text: text.into(),
             ends,
@@ -107,7 +111,15 @@ impl HourLines {
         if from == 0 && to == self.segments.len() {
             return self.digest;
         }
-        digest(&self.text[self.end(from)..self.end(to)])
+        let compute = || digest(&self.text[self.end(from)..self.end(to)]);
+        let stretch = self.through.as_ref().and_then(|it| it.stretch(from, to));
+        stretch.map_or_else(compute, |stretch| stretch.digest(compute))
+    }
+
+    /// What a walk takes of the hour that takes its first segment and whose range ends after it;
+    /// `None` if that is not known.
+    pub(super) fn through(&self) -> Option<&Through> {
+        self.through.as_ref()
     }
 
     /// What else decides which bytes these lines are compressed to: where blocks begin in them, and
@@ -125,6 +137,7 @@ impl HourLines {
             + self.segments.capacity() * size_of::<Segment>()
             + self.ends.capacity() * size_of::<usize>()
             + self.blocks.capacity() * size_of::<OnceLock<Block>>()
+            + self.through.as_ref().map_or(0, Through::bytes)
     }
 
     /// True iff it takes more memory than when this was last asked.
@@ -174,7 +187,7 @@ impl HourLines {
     }
 }
 
-fn digest(text: &[u8]) -> u64 {
+pub(super) fn digest(text: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::segment::Segment;
-use common::selection::{Piece, TimeRange, select};
+use common::selection::{Piece, Step, TimeRange, Walk};
 
 use super::lines::{HourLines, millis};
 use super::pieces::Pieces;
+use super::through::Through;
 use crate::gzip::Gzip;
 
 /// The target duration of a list without segments, in seconds: how often a player looks for
@@ -69,21 +70,40 @@ pub(crate) fn runs<'a>(
             }
         }
         let Some(lines) = hour else { break };
-        match runs.last_mut() {
-            Some(run) if !after_hole && run.to == at && Arc::ptr_eq(&run.lines, lines) => {
-                run.to += 1;
-            }
-            _ => runs.push(Run {
-                lines: Arc::clone(lines),
-                from: at,
-                to: at + 1,
-                after_hole,
-            }),
-        }
+        add(&mut runs, lines, at, after_hole);
         at += 1;
         after_hole = false;
     }
     runs
+}
+
+/// What a walk takes of a whole hour.
+fn whole_hour(
+    lines: &Arc<HourLines>,
+    through: &Through,
+    after_hole: bool,
+) -> impl Iterator<Item = Run> {
+    through.stretches().iter().map(move |stretch| Run {
+        lines: Arc::clone(lines),
+        from: stretch.from,
+        to: stretch.to,
+        after_hole: stretch.after_hole || (stretch.from == 0 && after_hole),
+    })
+}
+
+/// Adds the next segment to the last run, or begins one with it.
+fn add(runs: &mut Vec<Run>, lines: &Arc<HourLines>, at: usize, after_hole: bool) {
+    match runs.last_mut() {
+        Some(run) if !after_hole && run.to == at && Arc::ptr_eq(&run.lines, lines) => {
+            run.to += 1;
+        }
+        _ => runs.push(Run {
+            lines: Arc::clone(lines),
+            from: at,
+            to: at + 1,
+            after_hole,
+        }),
+    }
 }
 
 /// The longest of some segments, in milliseconds; 0 if there are none.
@@ -127,17 +147,34 @@ impl MediaPlaylist {
     /// `EVENT` nor `VOD` would be true.
     #[must_use]
     pub fn of_range(range: TimeRange, hours: &[Arc<HourLines>]) -> MediaPlaylist {
-        let all = hours.iter().flat_map(|hour| hour.segments());
-        let selection = select(range, all);
-        let runs = runs(hours, selection.pieces().iter().copied());
-        let segments = runs.iter().flat_map(Run::segments);
+        let mut walk = Walk::new(range);
+        let mut runs: Vec<Run> = Vec::new();
+        let mut longest = 0;
+        'walk: for lines in hours {
+            for (at, segment) in lines.segments().iter().enumerate() {
+                let after_hole = match walk.step(segment) {
+                    Step::Pass => continue,
+                    Step::Stop => break 'walk,
+                    Step::Take(hole) => hole.is_some(),
+                };
+                let through = lines.through().filter(|_| at == 0);
+                if let Some(through) = through.filter(|it| it.ends_before(range)) {
+                    runs.extend(whole_hour(lines, through, after_hole));
+                    walk.resume(through.last_of(lines.segments()));
+                    longest = longest.max(through.longest_millis());
+                    break;
+                }
+                add(&mut runs, lines, at, after_hole);
+                longest = longest.max(millis(segment));
+            }
+        }
         MediaPlaylist {
-            target: target_seconds(longest_millis(segments)),
+            target: target_seconds(longest),
             runs,
             media_sequence: 0,
             discontinuity_sequence: 0,
             is_live: false,
-            is_complete: !selection.ends_with_hole(),
+            is_complete: walk.finish().is_none(),
         }
     }
 

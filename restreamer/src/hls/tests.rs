@@ -285,25 +285,31 @@ fn a_master_playlist_names_every_quality() {
     assert!(plain.contains("source.m3u8\n"), "{plain}");
 }
 
-/// Segments of two hours: for each a gap before it and a duration, in 10 ms, and a type.
-fn two_hours() -> impl Strategy<Value = Vec<(i64, i64, bool)>> {
-    let gap = prop_oneof![5 => Just(0_i64), 1 => 1_i64..3, 1 => 3_i64..3000];
-    let segment = (gap, 1_i64..2000, prop::bool::weighted(0.9));
-    prop::collection::vec(segment, 0..600)
+/// Segments of four hours: for each a gap before it (an overlap, if it is negative) and a
+/// duration, in 10 ms, and a type. Of some only few are taken across the end of an hour.
+fn four_hours() -> impl Strategy<Value = Vec<(i64, i64, bool)>> {
+    let gap = prop_oneof![
+        80 => Just(0_i64), 2 => 1_i64..3, 2 => 3_i64..3000, 1 => -2_i64..0, 1 => -3000_i64..-1,
+    ];
+    let duration = prop_oneof![30 => 1_i64..2000, 1 => 0_i64..30_000];
+    let segment = (gap, duration, prop::bool::weighted(0.95));
+    prop::collection::vec(segment, 0..1500)
 }
 
 proptest! {
     #[test]
     fn a_playlist_says_what_was_selected(
-        segments in two_hours(),
-        from in 0_i64..720_000,
-        length in 1_i64..720_000,
+        segments in four_hours(),
+        from in 0_i64..1_440_000,
+        length in 1_i64..1_440_000,
     ) {
         let first: Hour = "2026-01-02T03".parse().unwrap();
-        let mut lists = [Vec::new(), Vec::new()];
-        let mut at = 0;
+        let mut lists = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+        let (mut at, mut before) = (0, -1);
         for (gap, duration, is_full) in segments {
-            let start = at + gap;
+            // Of each start there is one.
+            let start = (at + gap).max(before + 1);
+            before = start;
             at = start + duration;
             let Some(list) = lists.get_mut(usize::try_from(start / 360_000).unwrap()) else {
                 break;
@@ -316,14 +322,23 @@ proptest! {
             ));
         }
         let lists = lists.map(|list| list.join(" "));
-        let hours = [(first, &lists[0]), (first.next(), &lists[1])].map(|(name, list)| {
+        let mut name = first;
+        let hours = lists.map(|list| {
             let list: Vec<&str> = list.split_whitespace().collect();
-            hour(&name.to_string(), &list)
+            let hour = hour(&name.to_string(), &list);
+            name = name.next();
+            hour
         });
         let start = first.start() + chrono::TimeDelta::milliseconds(from * 10);
         let span = TimeRange { start, end: start + chrono::TimeDelta::milliseconds(length * 10) };
 
         let playlist = MediaPlaylist::of_range(span, &hours);
+        for Run { lines, from, to, .. } in &playlist.runs {
+            for to in [*to, from + 1] {
+                let expected = lines::digest(&lines.lines(*from, to));
+                prop_assert_eq!(lines.digest_of(*from, to), expected);
+            }
+        }
         let plain = text(&playlist.text());
         let packed = playlist.gzipped().concat();
         let mut unpacked = String::new();
