@@ -143,17 +143,17 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What the routes share. Cheap to clone.
-#[derive(Debug, Clone)]
+/// What the routes share.
+#[derive(Debug)]
 struct App {
     store: Store,
     index: Index<HourLines>,
     listings: Index<Listing>,
     views: Arc<Views>,
-    answers: Arc<Answers>,
+    answers: Answers,
     buffers: Arc<Buffers>,
     files: Arc<OpenFiles>,
-    families: Arc<Families>,
+    families: Families,
     ffmpeg: Arc<Ffmpeg>,
 }
 
@@ -208,7 +208,12 @@ pub async fn run_on(listener: TcpListener, options: &Options, shutdown: Cancella
     run_app(listener, app(options), options, shutdown).await;
 }
 
-async fn run_app(listener: TcpListener, app: App, options: &Options, shutdown: CancellationToken) {
+async fn run_app(
+    listener: TcpListener,
+    app: Arc<App>,
+    options: &Options,
+    shutdown: CancellationToken,
+) {
     let open_files = service::max_open_files();
     let room = (open_files - open_files / FILES_SHARE).saturating_sub(OTHER_FILES);
     if room < options.max_connections {
@@ -243,7 +248,7 @@ pub fn router(options: &Options) -> Router {
     routes::router(app(options))
 }
 
-fn app(options: &Options) -> App {
+fn app(options: &Options) -> Arc<App> {
     let base = &options.common.base_dir;
     if !base.is_dir() {
         // Not an error: it may be mounted later, and until then there is nothing to list.
@@ -252,15 +257,15 @@ fn app(options: &Options) -> App {
     let store = Store::new(base);
     let memory = options.index_memory.saturating_mul(MEBIBYTE);
     let files = service::max_open_files() / FILES_SHARE;
-    App {
+    Arc::new(App {
         index: Index::new(store.clone(), memory - memory / LISTINGS_SHARE),
         listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
         views: Arc::default(),
-        answers: Arc::default(),
+        answers: Answers::default(),
         buffers: Arc::default(),
         files: Arc::new(OpenFiles::new(files)),
-        families: Arc::new(Families::new()),
+        families: Families::new(),
         ffmpeg: Arc::new(options.ffmpeg()),
-    }
+    })
 }

@@ -12,6 +12,8 @@ mod picture;
 pub(crate) mod playlist;
 pub(crate) mod segments;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::from_fn;
@@ -31,7 +33,7 @@ use crate::paths::refuse_hidden;
 const COMPRESS_FROM: usize = 1400;
 
 /// Every path and what answers it; `openapi.json` describes them (a test compares both).
-fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/files", get(files::list)),
         ("/files/", get(files::list)),
@@ -53,7 +55,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
 }
 
 /// All routes, with metrics and open CORS.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = routes().into_iter();
     let router = routes
         .fold(Router::new(), |router, (path, route)| {

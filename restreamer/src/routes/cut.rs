@@ -28,7 +28,7 @@ const SUFFIX: &str = ".ts";
 
 /// Sends a cut.
 pub(super) async fn cut(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
     sender: Option<Extension<FileSender>>,

@@ -1,6 +1,7 @@
 //! `/extras/DIR`: every file below a directory, for peers that replicate more than segments.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,7 +15,7 @@ use crate::paths::Parts;
 
 /// A JSON array of paths relative to the directory; `[]` where there is none.
 pub(super) async fn tree(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     parts: Parts,
     request: HeaderMap,
 ) -> Result<Response, ApiError> {

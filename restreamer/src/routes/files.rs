@@ -22,7 +22,7 @@ use crate::paths::Parts;
 
 /// Channels, a channel's qualities, a quality's hours or an hour's files: as deep as the path.
 pub(super) async fn list(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
     request: HeaderMap,
@@ -68,7 +68,7 @@ fn closed(app: &App, directory: &Path, error: &dyn Display) -> ApiError {
 
 /// An hour's files.
 async fn of_hour(
-    app: App,
+    app: Arc<App>,
     channel: PathPart,
     quality: PathPart,
     hour: &PathPart,

@@ -58,7 +58,7 @@ impl Default for Health {
 }
 
 /// 200, or 503 if the base directory itself is gone, cannot be read or does not answer.
-pub(super) async fn health(State(app): State<App>) -> Response {
+pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
     let looked = timeout(MAX_WAIT, blocking(move || look(&app))).await;
     let health = match looked {
         Ok(Ok(health)) => health,

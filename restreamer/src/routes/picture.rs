@@ -30,7 +30,7 @@ const PNG: &str = "image/png";
 
 /// Sends the picture that is shown at an instant.
 pub(super) async fn of_instant(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
     method: Method,
@@ -54,7 +54,7 @@ pub(super) async fn of_instant(
 
 /// Sends the waveform of a range.
 pub(super) async fn of_sound(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
     method: Method,

@@ -39,7 +39,7 @@ const SUFFIX: &str = ".m3u8";
 
 /// The master playlist of a channel.
 pub(super) async fn master(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
     request: HeaderMap,
@@ -70,7 +70,7 @@ pub(super) async fn master(
 
 /// The media playlist of a quality.
 pub(super) async fn media(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Parts(parts): Parts,
     RawQuery(query): RawQuery,
     request: HeaderMap,

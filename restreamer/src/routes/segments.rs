@@ -57,7 +57,7 @@ impl Life {
 
 /// Sends a file.
 pub(super) async fn file(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     parts: Parts,
     sender: Option<Extension<FileSender>>,
     method: Method,

@@ -22,13 +22,15 @@ pub(super) fn serve(body: &[u8]) -> SocketAddr {
     address
 }
 
-/// Until the client hangs up. wrk sends a request at a time, in one piece.
+/// Until the client hangs up or does not want more. It sends a request at a time, in one piece.
 fn answer_all(mut stream: TcpStream, answer: &[u8]) {
     // Without it, wrk measures how long the kernel waits for more.
     let _ = stream.set_nodelay(true);
     let mut request = [0; 4096];
-    while stream.read(&mut request).is_ok_and(|read| read > 0) {
-        if stream.write_all(answer).is_err() {
+    while let Ok(read @ 1..) = stream.read(&mut request) {
+        let close = b"Connection: close";
+        let is_last = request[..read].windows(close.len()).any(|it| it == close);
+        if stream.write_all(answer).is_err() || is_last {
             return;
         }
     }
