@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
         self.last = Some(last);
     }
 
-    /// True iff nothing that follows is taken: the segment taken last reaches the range's end.
+    /// True if the range is empty or the segment taken last reaches its end: nothing more is taken.
     fn is_over(&self) -> bool {
         let reaches_end = |last: &Segment| last.end_micros() >= self.end;
         self.start >= self.end || self.last.is_some_and(reaches_end)

@@ -5,7 +5,6 @@
 mod connection;
 mod files;
 mod measure;
-mod pace;
 #[cfg(test)]
 mod tests;
 

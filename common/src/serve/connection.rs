@@ -13,7 +13,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::files::FileSender;
-use super::pace::Pace;
+
+/// So many bytes of a file wait in the kernel for each client beyond what is on its way to it, and
+/// after so many others have their turn. The default, some MiB, would fill the memory with what ten
+/// thousand slow clients have not read yet, hide from us for minutes whether one reads at all, and
+/// outgrow the processor's cache.
+const FILE_PORTION: usize = 256 * 1024;
+
+/// The same for what comes from our memory: a playlist of an hour goes out in one piece (a tenth
+/// more of them a second).
+const MEMORY_PORTION: usize = 512 * 1024;
 
 /// A connection.
 #[derive(Debug)]
@@ -23,10 +32,11 @@ pub(super) struct Connection {
     stall_timeout: Duration,
     /// Runs while the client has to take something before we can go on; kept for the next time.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Since when it runs, if it does.
-    waits_since: Option<Instant>,
-    pace: Pace,
+    /// True iff `stalled` runs.
+    is_stalled: bool,
     files: FileSender,
+    /// How much the client gets at a time, in bytes.
+    portion: usize,
     /// Bytes sent since others had their turn.
     sent: usize,
 }
@@ -40,24 +50,27 @@ impl Connection {
         // TCP_USER_TIMEOUT would drop slow clients too: to the kernel, one whose window stays
         // smaller than what is next to send takes nothing, although it takes it in parts.
         let _ = socket.set_tcp_nodelay(true);
-        let connection = Connection {
+        let mut connection = Connection {
             stream,
             stall_timeout,
             stalled: None,
-            waits_since: None,
-            pace: Pace::default(),
+            is_stalled: false,
             files,
+            portion: 0,
             sent: 0,
         };
-        connection.set_portion();
+        connection.set_portion(FILE_PORTION);
         connection
     }
 
-    /// Has the kernel take as much as the client's pace allows.
-    fn set_portion(&self) {
-        let portion = u32::try_from(self.pace.portion()).unwrap_or(u32::MAX);
-        // As above: a client that has hung up fails it.
-        let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(portion);
+    /// Has the kernel take so much at a time.
+    fn set_portion(&mut self, portion: usize) {
+        if self.portion != portion {
+            self.portion = portion;
+            let portion = u32::try_from(portion).unwrap_or(u32::MAX);
+            // A client that has hung up already fails it.
+            let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(portion);
+        }
     }
 
     /// Ends a wait for the client: with the outcome, or as soon as it has stalled too long.
@@ -67,20 +80,16 @@ impl Connection {
         outcome: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
-            let waited = self.waits_since.take().map(|since| since.elapsed());
-            if waited.is_some_and(|waited| self.pace.waited(waited)) {
-                self.set_portion();
-            }
+            self.is_stalled = false;
             return outcome;
         }
         let stall_timeout = self.stall_timeout;
         let stalled = self
             .stalled
             .get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
-        if self.waits_since.is_none() {
-            let now = Instant::now();
-            stalled.as_mut().reset(now + stall_timeout);
-            self.waits_since = Some(now);
+        if !self.is_stalled {
+            stalled.as_mut().reset(Instant::now() + stall_timeout);
+            self.is_stalled = true;
         }
         stalled.as_mut().poll(context).map(|()| {
             let message = "the client has stopped reading";
@@ -116,7 +125,13 @@ impl Connection {
         let is_file = |buffer: &IoSlice<'_>| FileSender::is_placeholder(buffer);
         let first = buffers.iter().position(|buffer| !buffer.is_empty());
         let buffers = &buffers[first.unwrap_or(buffers.len())..];
-        match buffers.iter().position(is_file) {
+        let file = buffers.iter().position(is_file);
+        if file.is_some() {
+            self.set_portion(FILE_PORTION);
+        } else if buffers.iter().map(|it| it.len()).sum::<usize>() > FILE_PORTION {
+            self.set_portion(MEMORY_PORTION);
+        }
+        match file {
             None => Pin::new(&mut self.stream).poll_write_vectored(context, buffers),
             Some(0) => self.poll_send(context, |socket| self.files.send(socket, buffers[0].len())),
             // A head before its file: they leave together.
@@ -153,8 +168,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Others have their turn.
-        if self.sent >= self.pace.portion() {
+        if self.sent >= self.portion {
             self.sent = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -163,9 +177,6 @@ impl AsyncWrite for Connection {
         let sent = self.watch(context, sent);
         if let Poll::Ready(Ok(sent)) = sent {
             self.sent += sent;
-            if self.pace.took(sent) {
-                self.set_portion();
-            }
         }
         sent
     }
@@ -181,5 +192,54 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn more_waits_in_the_kernel_of_what_comes_from_memory_than_of_files() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let client = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.unwrap();
+            all.len()
+        });
+        let stream = listener.accept().await.unwrap().0;
+        let files = FileSender::default();
+        let mut connection = Connection::new(stream, Duration::from_secs(60), files.clone());
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(5000).unwrap();
+        let file = Arc::new(file);
+        // What is sent, and how much may wait then.
+        let steps = [
+            (None, 0, FILE_PORTION),
+            (None, 100_000, FILE_PORTION),
+            (None, 1_000_000, MEMORY_PORTION),
+            // Only large answers say what is asked for.
+            (None, 1000, MEMORY_PORTION),
+            (Some(&file), 5000, FILE_PORTION),
+            (None, 1000, FILE_PORTION),
+        ];
+        let mut all = 0;
+        for (file, length, expected) in steps {
+            all += length;
+            let bytes = match file {
+                Some(file) => files.order(Arc::clone(file) as _, 0, length as u64),
+                None => vec![0; length].into(),
+            };
+            connection.write_all(&bytes).await.unwrap();
+            let waits = SockRef::from(&connection.stream).tcp_notsent_lowat();
+            assert_eq!(waits.unwrap() as usize, expected, "{length}");
+        }
+        drop(connection);
+        assert_eq!(client.await.unwrap(), all);
     }
 }

@@ -157,8 +157,11 @@ impl MediaPlaylist {
                     Step::Stop => break 'walk,
                     Step::Take(hole) => hole.is_some(),
                 };
-                let through = lines.through().filter(|_| at == 0);
-                if let Some(through) = through.filter(|it| it.ends_before(range)) {
+                // From its first segment on, a walk is the same whatever came before.
+                if at == 0
+                    && let Some(through) = lines.through()
+                    && through.ends_before(range)
+                {
                     runs.extend(whole_hour(lines, through, after_hole));
                     walk.resume(through.last_of(lines.segments()));
                     longest = longest.max(through.longest_millis());

@@ -145,7 +145,7 @@ fn holes_and_ends() {
 #[test]
 fn target_durations() {
     // (durations, target)
-    let table: [(&[&str], u64); 7] = [
+    let table: [(&[&str], u64); 8] = [
         (&[], 2),
         (&["0.0"], 2),
         (&["2.0"], 2),
@@ -154,6 +154,11 @@ fn target_durations() {
         (&["2.0005"], 3),
         (&["1.0", "4.2", "3.0"], 5),
         (&["123456789012345678901234567890.0"], 9_223_372_036_855),
+        // What begins in it is not taken.
+        (
+            &["1.0", "123456789012345678901234567890.0", "3.0"],
+            9_223_372_036_855,
+        ),
     ];
     for (durations, target) in table {
         let segments: Vec<String> = durations
@@ -286,7 +291,7 @@ fn a_master_playlist_names_every_quality() {
 }
 
 /// Segments of four hours: for each a gap before it (an overlap, if it is negative) and a
-/// duration, in 10 ms, and a type. Of some only few are taken across the end of an hour.
+/// duration, in 10 ms, and whether it is full.
 fn four_hours() -> impl Strategy<Value = Vec<(i64, i64, bool)>> {
     let gap = prop_oneof![
         80 => Just(0_i64), 2 => 1_i64..3, 2 => 3_i64..3000, 1 => -2_i64..0, 1 => -3000_i64..-1,
@@ -339,6 +344,7 @@ proptest! {
                 prop_assert_eq!(lines.digest_of(*from, to), expected);
             }
         }
+        let has_no_hole = playlist.has_no_hole();
         let plain = text(&playlist.text());
         let packed = playlist.gzipped().concat();
         let mut unpacked = String::new();
@@ -348,6 +354,9 @@ proptest! {
         let all = hours.iter().flat_map(|hour| hour.segments());
         let selection = select(span, all);
         prop_assert_eq!(playlist.end_list, !selection.ends_with_hole());
+        prop_assert_eq!(has_no_hole, selection.without_holes().is_ok());
+        let longest = longest_millis(selection.segments());
+        prop_assert_eq!(playlist.target_duration, target_seconds(longest));
         let mut listed = playlist.segments.iter();
         let mut after_hole = false;
         let mut is_first = true;
