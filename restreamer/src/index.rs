@@ -114,8 +114,14 @@ type Key = (Arc<Rendition>, Hour);
 /// What was read of an hour; `None` if the hour does not exist.
 type Found<T> = Option<Arc<T>>;
 
-/// The place of an hour, locked while somebody reads it.
-type Slot<T> = Mutex<Option<Reading<T>>>;
+/// The place of an hour.
+#[derive(Debug)]
+struct Slot<T> {
+    /// Where it lies on the disk.
+    directory: PathBuf,
+    /// Locked while somebody reads it.
+    reading: Mutex<Option<Reading<T>>>,
+}
 
 /// What was once read of an hour.
 #[derive(Debug)]
@@ -223,11 +229,17 @@ impl<T: OfHour> Index<T> {
 
     /// What is known of an hour without reading it; `None` if it has to be read.
     fn look(&self, key: &Key, asked: Instant) -> Result<Option<Found<T>>, IndexError> {
-        let Some(stamp) = self.stamp(key)? else {
+        let slot = self.held().existing_slot(key);
+        let stamp = match &slot {
+            Some(slot) => stamp(&slot.directory),
+            None => stamp(&self.directory(key)),
+        };
+        let Some(stamp) = stamp? else {
             self.held().forget(key);
             return Ok(Some(None));
         };
-        Ok(self.fresh(key, asked, stamp).map(Some))
+        let known = slot.and_then(|slot| self.fresh(&slot, asked, stamp));
+        Ok(known.map(Some))
     }
 
     /// Weighs an hour again whose content has grown since it was read: it was compressed.
@@ -241,10 +253,9 @@ impl<T: OfHour> Index<T> {
 
     /// What is known of an hour, if it answers a request that came at `asked`; never waits for
     /// somebody who is reading the hour.
-    fn fresh(&self, key: &Key, asked: Instant, stamp: Stamp) -> Option<Arc<T>> {
-        let slot = self.held().existing_slot(key)?;
-        let slot = slot.try_lock().ok()?;
-        let reading = slot.as_ref().filter(|r| r.answers(asked, stamp))?;
+    fn fresh(&self, slot: &Slot<T>, asked: Instant, stamp: Stamp) -> Option<Arc<T>> {
+        let reading = slot.reading.try_lock().ok()?;
+        let reading = reading.as_ref().filter(|r| r.answers(asked, stamp))?;
         self.hits.inc();
         Some(Arc::clone(&reading.content))
     }
@@ -281,11 +292,11 @@ impl<T: OfHour> Index<T> {
 
     /// Reads an hour unless somebody else just did; `None` if it does not exist.
     fn read(&self, key: &Key, asked: Instant) -> Result<Found<T>, IndexError> {
-        let slot = self.held().slot(key);
+        let slot = self.held().slot(key, || self.directory(key));
         // A reading that panicked left the one before it, which is as good as ever.
-        let mut reading = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = slot.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let (began, now) = (Instant::now(), SystemTime::now());
-        let Some(stamp) = self.stamp(key)? else {
+        let Some(stamp) = stamp(&slot.directory)? else {
             self.held().forget(key);
             return Ok(None);
         };
@@ -308,10 +319,9 @@ impl<T: OfHour> Index<T> {
         Ok(Some(content))
     }
 
-    fn stamp(&self, (rendition, hour): &Key) -> Result<Option<Stamp>, IndexError> {
+    fn directory(&self, (rendition, hour): &Key) -> PathBuf {
         let Rendition { channel, quality } = &**rendition;
-        let path = self.store.hour_directory(channel, quality, *hour);
-        Stamp::of(&path).map_err(|source| IndexError::Stat { path, source })
+        self.store.hour_directory(channel, quality, *hour)
     }
 
     fn held(&self) -> MutexGuard<'_, Held<T>> {
@@ -355,4 +365,11 @@ impl<T: OfHour> Index<T> {
     pub fn size(&self) -> (usize, usize) {
         self.held().size()
     }
+}
+
+fn stamp(directory: &Path) -> Result<Option<Stamp>, IndexError> {
+    Stamp::of(directory).map_err(|source| IndexError::Stat {
+        path: directory.to_owned(),
+        source,
+    })
 }

@@ -1,7 +1,8 @@
 //! Which hours the index holds: bounded in bytes, the longest unused go first.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use common::metrics;
 use common::segment::Hour;
@@ -57,11 +58,14 @@ impl<T: OfHour> Held<T> {
     }
 
     /// The place of an hour.
-    pub(super) fn slot(&mut self, key: &Key) -> Arc<Slot<T>> {
+    pub(super) fn slot(&mut self, key: &Key, directory: impl FnOnce() -> PathBuf) -> Arc<Slot<T>> {
         if let Some(slot) = self.existing_slot(key) {
             return slot;
         }
-        let slot = Arc::<Slot<T>>::default();
+        let slot = Arc::new(Slot {
+            directory: directory(),
+            reading: Mutex::new(None),
+        });
         let entry = Entry {
             slot: Arc::clone(&slot),
             bytes: OVERHEAD,

@@ -4,6 +4,7 @@
 //! The load comes from `wrk` on the same two cores: what the server leaves, it takes.
 
 mod bare;
+mod cpus;
 mod host;
 mod live;
 mod load;

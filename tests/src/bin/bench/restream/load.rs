@@ -79,6 +79,13 @@ pub(super) async fn wrk_behind(load: &Load, connections: usize, time: Duration) 
     run(command, load, connections, time).await
 }
 
+/// The same, on one processor.
+pub(super) async fn wrk_on(cpu: &str, load: &Load, connections: usize, time: Duration) -> Done {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cpu, "wrk"]);
+    run(command, load, connections, time).await
+}
+
 async fn run(mut command: Command, load: &Load, connections: usize, time: Duration) -> Done {
     let mut file = NamedTempFile::new().expect("a temporary file");
     let report = "done = function(s, l, r) io.write(string.format(\"RESULT %d %d %d %d\\n\", \

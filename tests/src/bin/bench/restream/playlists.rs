@@ -1,9 +1,11 @@
-//! Playlists of an hour, warm, as many a second as go: of one range, and of twenty.
+//! Playlists of an hour, warm, as many a second as go: of one range, and of twenty; with clients on
+//! the same processors, and on another.
 
 use std::fs;
 
 use super::bare;
-use super::load::{Load, wrk};
+use super::cpus;
+use super::load::{Load, wrk, wrk_on};
 use super::site::{PER_HOUR, Site};
 use super::{Medians, ROUNDS, TURN};
 use crate::report::say;
@@ -77,4 +79,39 @@ pub(super) async fn run(site: &Site) {
             speeds.of(name)
         ));
     }
+    apart(site, &one, &bare).await;
+}
+
+/// Clients are other machines in life: the server has a processor, and they have one.
+async fn apart(site: &Site, one: &str, bare: &str) {
+    let allowed = cpus::allowed();
+    let Some((servers, clients)) = cpus::two(&allowed) else {
+        say("  (one processor: server and clients cannot be set apart)");
+        return;
+    };
+    let (ours, here) = (site.our_pids(), [std::process::id()]);
+    cpus::keep_on(&servers, &ours);
+    cpus::keep_on(&servers, &here);
+    let (mut rates, mut ratios) = (Medians::default(), Medians::default());
+    for _ in 0..2 * ROUNDS {
+        let mut round = Vec::new();
+        for load in [Load::one(&site.ours(), one), Load::one(bare, "/")] {
+            let done = wrk_on(&clients, &load, CONNECTIONS, TURN / 2).await;
+            assert_eq!(done.errors, 0);
+            round.push(done.rate());
+        }
+        rates.add("ours", round[0]);
+        rates.add("bare", round[1]);
+        ratios.add("of bare", round[0] / round[1]);
+    }
+    cpus::keep_on(&allowed, &ours);
+    cpus::keep_on(&allowed, &here);
+    say(&format!(
+        "  one range, server and clients on a processor each: {:.0}, a bare socket {:.0}: {:.2} of it \
+         (median of {} ratios)",
+        rates.of("ours"),
+        rates.of("bare"),
+        ratios.of("of bare"),
+        2 * ROUNDS,
+    ));
 }

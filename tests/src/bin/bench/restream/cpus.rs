@@ -1,0 +1,33 @@
+//! Which processors a process may use.
+
+use std::fs;
+use std::process::Command;
+
+/// Those that the bench may use, as the system lists them: `0-1` or `0,2-5`.
+pub(super) fn allowed() -> String {
+    let status = fs::read_to_string("/proc/self/status").expect("the process");
+    let mut lines = status.lines();
+    let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.expect("its processors").trim().to_owned()
+}
+
+/// The first two of them; `None` if there is but one.
+pub(super) fn two(allowed: &str) -> Option<(String, String)> {
+    let mut all = allowed.split(',').flat_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<u32>().expect("a processor's number");
+        number(first)..=number(last)
+    });
+    Some((all.next()?.to_string(), all.next()?.to_string()))
+}
+
+/// Keeps processes, with all their threads, on these processors.
+pub(super) fn keep_on(cpus: &str, pids: &[u32]) {
+    for pid in pids {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["--all-tasks", "--cpu-list", "--pid", cpus, &pid.to_string()]);
+        let done = taskset.output().expect("taskset runs");
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "taskset: {error}");
+    }
+}
