@@ -69,7 +69,7 @@ impl Place {
     fn held(&self, hour: usize) -> Option<Arc<HourLines>> {
         let key = (Arc::clone(&self.rendition), Self::hour(hour));
         let slot = self.index.held().existing_slot(&key)?;
-        let reading = slot.lock().unwrap();
+        let reading = slot.reading.lock().unwrap();
         reading.as_ref().map(|reading| Arc::clone(&reading.content))
     }
 }
