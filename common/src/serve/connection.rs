@@ -14,21 +14,22 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::files::FileSender;
 
-/// So many bytes of a file wait in the kernel for each client beyond what is on its way to it, and
-/// after so many others have their turn. The default, some MiB, would fill the memory with what ten
-/// thousand slow clients have not read yet, hide from us for minutes whether one reads at all, and
-/// outgrow the processor's cache.
+/// At most so many bytes of a file wait in the kernel for each client beyond what is on its way to
+/// it, and whoever has taken so many lets others have their turn. The default, some MiB, would fill
+/// the memory with what ten thousand slow clients have not read yet, hide from us for minutes whether
+/// one reads at all, and outgrow the processor's cache.
 const FILE_PORTION: usize = 256 * 1024;
 
-/// The same for what comes from our memory: a playlist of an hour goes out in one piece (a tenth
-/// more of them a second).
+/// The same for large pieces from our memory: a playlist of an hour goes out at once (up to a tenth
+/// more of them a second). Files that are read come in pieces of no more than a file's portion.
 const MEMORY_PORTION: usize = 512 * 1024;
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    /// A client that takes nothing for so long is dropped.
+    /// A client that takes nothing for so long is dropped. What the kernel has taken for it hides from
+    /// us that it takes little: one that takes less than half a portion meanwhile may be dropped, too.
     stall_timeout: Duration,
     /// Runs while the client has to take something before we can go on; kept for the next time.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -128,7 +129,7 @@ impl Connection {
         let file = buffers.iter().position(is_file);
         if file.is_some() {
             self.set_portion(FILE_PORTION);
-        } else if buffers.iter().map(|it| it.len()).sum::<usize>() > FILE_PORTION {
+        } else if buffers.iter().any(|buffer| buffer.len() > FILE_PORTION) {
             self.set_portion(MEMORY_PORTION);
         }
         match file {
@@ -221,7 +222,7 @@ mod tests {
         // What is sent, and how much may wait then.
         let steps = [
             (None, 0, FILE_PORTION),
-            (None, 100_000, FILE_PORTION),
+            (None, FILE_PORTION, FILE_PORTION),
             (None, 1_000_000, MEMORY_PORTION),
             // Only large answers say what is asked for.
             (None, 1000, MEMORY_PORTION),

@@ -116,8 +116,8 @@ impl HourLines {
         stretch.map_or_else(compute, |stretch| stretch.digest(compute))
     }
 
-    /// What a walk takes of the hour if it takes its first segment and its range does not end before
-    /// all that it takes has; `None` if that is not known.
+    /// What a walk takes of the hour if it takes its first segment and its range ends after all that
+    /// it takes; `None` if that is not known.
     pub(super) fn through(&self) -> Option<&Through> {
         self.through.as_ref()
     }

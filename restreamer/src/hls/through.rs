@@ -48,7 +48,8 @@ impl Stretch {
 }
 
 impl Through {
-    /// Walks through an hour's best segments, which are in order of time; `None` if there is none.
+    /// Walks through an hour's best segments, which are in order of time; `None` if there is none, or
+    /// one seems to last as long as time does.
     pub(super) fn new(segments: &[Segment]) -> Option<Through> {
         let first = segments.first()?;
         let mut walk = Walk::new(TimeRange {

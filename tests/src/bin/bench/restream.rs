@@ -1,7 +1,8 @@
 //! Restreaming: segments beside nginx on the same directory, playlists and listings, and ten
 //! thousand slow clients. Every contender has its turn in each round; medians count.
 //!
-//! The load comes from `wrk` on the same two cores: what the server leaves, it takes.
+//! The load comes from `wrk` on the same two cores: what the server leaves, it takes. In one table
+//! (playlists of an hour) each has a core of its own, too.
 
 mod bare;
 mod cpus;

@@ -1,7 +1,7 @@
 //! Which processors a process may use.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Those that the bench may use, as the system lists them: `0-1` or `0,2-5`.
 pub(super) fn allowed() -> String {
@@ -26,8 +26,9 @@ pub(super) fn keep_on(cpus: &str, pids: &[u32]) {
     for pid in pids {
         let mut taskset = Command::new("taskset");
         taskset.args(["--all-tasks", "--cpu-list", "--pid", cpus, &pid.to_string()]);
-        let done = taskset.output().expect("taskset runs");
-        let error = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "taskset: {error}");
+        taskset.stdout(Stdio::null());
+        // A thread that ends meanwhile fails it.
+        let done = (0..5).any(|_| taskset.status().expect("taskset runs").success());
+        assert!(done, "{pid} can be kept on {cpus}");
     }
 }
