@@ -48,8 +48,7 @@ impl Stretch {
 }
 
 impl Through {
-    /// Walks through an hour's best segments, which are in order of time; `None` if there is none, or
-    /// one seems to last as long as time does.
+    /// Walks through an hour's best segments, which are in order of time; `None` if there is none.
     pub(super) fn new(segments: &[Segment]) -> Option<Through> {
         let first = segments.first()?;
         let mut walk = Walk::new(TimeRange {
@@ -62,7 +61,8 @@ impl Through {
         for (at, segment) in segments.iter().enumerate().skip(1) {
             match walk.step(segment) {
                 Step::Pass => continue,
-                Step::Stop => return None,
+                // One seems to last as long as time does: no range ends after it.
+                Step::Stop => break,
                 Step::Take(hole) => match stretches.last_mut() {
                     Some(last) if hole.is_none() && last.to == at => last.to += 1,
                     _ => stretches.push(Stretch::new(at, hole.is_some())),

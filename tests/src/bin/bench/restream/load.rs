@@ -79,7 +79,7 @@ pub(super) async fn wrk_behind(load: &Load, connections: usize, time: Duration) 
     run(command, load, connections, time).await
 }
 
-/// The same, on one processor.
+/// Asks as fast as it can, on one processor.
 pub(super) async fn wrk_on(cpu: &str, load: &Load, connections: usize, time: Duration) -> Done {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", cpu, "wrk"]);
