@@ -223,13 +223,23 @@ impl<T: OfHour> Index<T> {
     pub fn known_hour(&self, rendition: &Arc<Rendition>, hour: Hour) -> Option<Arc<T>> {
         let asked = Instant::now();
         let key = (Arc::clone(rendition), hour);
-        self.held().existing_slot(&key)?;
-        self.look(&key, asked).ok()??
+        let slot = self.held().existing_slot(&key)?;
+        self.look_at(&key, Some(slot), asked).ok()??
     }
 
     /// What is known of an hour without reading it; `None` if it has to be read.
     fn look(&self, key: &Key, asked: Instant) -> Result<Option<Found<T>>, IndexError> {
         let slot = self.held().existing_slot(key);
+        self.look_at(key, slot, asked)
+    }
+
+    /// The same of an hour whose place, if it has one, is at hand.
+    fn look_at(
+        &self,
+        key: &Key,
+        slot: Option<Arc<Slot<T>>>,
+        asked: Instant,
+    ) -> Result<Option<Found<T>>, IndexError> {
         let stamp = match &slot {
             Some(slot) => stamp(&slot.directory),
             None => stamp(&self.directory(key)),
