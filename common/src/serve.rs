@@ -8,6 +8,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -32,14 +33,14 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use self::connection::Connection;
 use self::measure::Client;
 use crate::metrics;
 
 pub use self::files::{FileSender, Sendable};
-pub use self::measure::with_metrics;
+pub use self::measure::{measured, with_metrics};
 
 /// The longest head: hyper's default of 400 KiB is for browsers full of cookies.
 const MAX_HEAD: usize = 64 * 1024;
@@ -132,15 +133,19 @@ impl Default for Limits {
     }
 }
 
-/// Serves a router until `shutdown`; then takes no new connection and no new request, and ends
-/// when all answers are out or after `grace`. HTTP/1.1, as proxies, players and peers speak it.
-pub async fn serve(
+/// Serves a router, or what stands for one, until `shutdown`; then takes no new connection and no
+/// new request, and ends when all answers are out or after `grace`. HTTP/1.1, as proxies, players
+/// and peers speak it.
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    routes: S,
     limits: Limits,
     shutdown: CancellationToken,
     grace: Duration,
-) {
+) where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
     let graceful = GracefulShutdown::new();
     let accept = async {
         let places = Arc::new(Semaphore::new(limits.connections));
@@ -169,13 +174,12 @@ pub async fn serve(
                 }
                 continue;
             };
-            let files = FileSender::default();
             let end = CancellationToken::new();
             let client = Client {
                 address,
                 end: end.clone(),
             };
-            let connection = connection(stream, client, &router, &limits, files);
+            let connection = connection(stream, client, routes.clone(), &limits);
             let connection = graceful.watch(connection);
             let counted = Counted::new();
             tokio::spawn(async move {
@@ -225,19 +229,23 @@ impl Drop for Counted {
 }
 
 /// Answers a client's requests, one after the other.
-fn connection(
+fn connection<S>(
     stream: TcpStream,
     client: Client,
-    router: &Router,
+    routes: S,
     limits: &Limits,
-    files: FileSender,
-) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static {
+) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let files = FileSender::default();
     let connection = Connection::new(stream, limits.stall_timeout, files.clone());
-    let router = router.clone();
+    let client = Arc::new(client);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(files.clone());
-        request.extensions_mut().insert(client.clone());
-        router.clone().oneshot(request.map(Body::new))
+        request.extensions_mut().insert(Arc::clone(&client));
+        routes.clone().oneshot(request.map(Body::new))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -26,7 +26,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use clap::Parser;
 use common::serve::{self, BindError, Limits};
 use common::service::{self, CommonOptions};
@@ -42,7 +41,8 @@ use crate::index::Index;
 use crate::limits::{Family, Room};
 use crate::listing::Listing;
 use crate::live::Views;
-use crate::routes::playlist::Answers;
+pub use crate::routes::Routes;
+use crate::routes::playlist::{Answers, Questions};
 use crate::routes::segments::{Buffers, OpenFiles};
 
 /// What is being answered when the service is told to stop has so long to go out: enough for a
@@ -150,6 +150,7 @@ struct App {
     index: Index<HourLines>,
     listings: Index<Listing>,
     views: Arc<Views>,
+    questions: Questions,
     answers: Answers,
     buffers: Arc<Buffers>,
     files: Arc<OpenFiles>,
@@ -233,7 +234,7 @@ async fn run_app(
     let watch = tokio::spawn(holes.run(shutdown.clone()));
     let (views, stop) = (Arc::clone(&app.views), shutdown.clone());
     let sweep = tokio::spawn(async move { views.keep_few(stop).await });
-    serve::serve(listener, routes::router(app), limits, shutdown, GRACE).await;
+    serve::serve(listener, Routes::new(app), limits, shutdown, GRACE).await;
     check.abort();
     watch.abort();
     sweep.abort();
@@ -244,8 +245,8 @@ async fn run_app(
 }
 
 /// All routes, with metrics and open CORS.
-pub fn router(options: &Options) -> Router {
-    routes::router(app(options))
+pub fn router(options: &Options) -> Routes {
+    Routes::new(app(options))
 }
 
 fn app(options: &Options) -> Arc<App> {
@@ -262,6 +263,7 @@ fn app(options: &Options) -> Arc<App> {
         listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
         store,
         views: Arc::default(),
+        questions: Questions::default(),
         answers: Answers::default(),
         buffers: Arc::default(),
         files: Arc::new(OpenFiles::new(files)),

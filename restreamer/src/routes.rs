@@ -11,15 +11,23 @@ mod openapi;
 mod picture;
 pub(crate) mod playlist;
 pub(crate) mod segments;
+#[cfg(test)]
+mod tests;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
 use axum::routing::{MethodRouter, get};
 use common::serve;
+use futures::future::{Either, Ready, ready};
+use tower::Service;
 use tower_http::cors::{Any, CorsLayer};
 
 use self::conditions::Validators;
@@ -43,7 +51,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/segments/{*path}", get(segments::file)),
         ("/extras/{*directory}", get(extras::tree)),
         ("/playlist/{channel}", get(playlist::master)),
-        ("/playlist/{channel}/{quality}", get(playlist::media)),
+        (playlist::MEDIA, get(playlist::media)),
         ("/cut/{channel}/{quality}", get(cut::cut)),
         ("/frame/{channel}/{quality}", get(picture::of_instant)),
         ("/waveform/{channel}/{quality}", get(picture::of_sound)),
@@ -54,19 +62,48 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     ]
 }
 
-/// All routes, with metrics and open CORS.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let routes = routes().into_iter();
-    let router = routes
-        .fold(Router::new(), |router, (path, route)| {
-            router.route(path, route)
-        })
-        .fallback(async || ApiError::NotFound("there is no such route".to_owned()))
-        .method_not_allowed_fallback(async || ApiError::Method)
-        .with_state(app)
-        .layer(from_fn(refuse_hidden))
-        .layer(cors());
-    serve::with_metrics(router)
+/// All routes, with metrics and open CORS. What is asked again and again is answered before the
+/// router is asked, which would take longer than the answer.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Routes {
+    pub(crate) fn new(app: Arc<App>) -> Routes {
+        let routes = routes().into_iter();
+        let router = routes
+            .fold(Router::new(), |router, (path, route)| {
+                router.route(path, route)
+            })
+            .fallback(async || ApiError::NotFound("there is no such route".to_owned()))
+            .method_not_allowed_fallback(async || ApiError::Method)
+            .with_state(Arc::clone(&app))
+            .layer(from_fn(refuse_hidden))
+            .layer(cors());
+        Routes {
+            app,
+            router: serve::with_metrics(router),
+        }
+    }
+}
+
+impl Service<Request> for Routes {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match playlist::again(&self.app, &request) {
+            Some(response) => Either::Left(ready(Ok(response))),
+            None => Either::Right(self.router.call(request)),
+        }
+    }
 }
 
 /// Any page of any origin may read everything (SPEC §4).
@@ -78,6 +115,13 @@ fn cors() -> CorsLayer {
         .expose_headers(Any)
         // The answer is the same for all: caches need not tell origins apart.
         .vary([])
+}
+
+/// The same as [`cors`] for an answer that it does not see.
+fn tell_any_origin(head: &mut HeaderMap) {
+    let any = HeaderValue::from_static("*");
+    head.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
+    head.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, any);
 }
 
 /// Does what blocks (all that touches the disk) where it may.

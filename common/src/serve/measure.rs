@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{self, Poll};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use bytes::Bytes;
@@ -54,30 +55,45 @@ pub fn with_metrics(router: Router) -> Router {
 }
 
 async fn measure(request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>();
-    let endpoint = matched.map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    // A method is free text: only those that we serve become labels.
-    let method = match method.as_str() {
-        method @ ("GET" | "HEAD" | "POST" | "OPTIONS") => method.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let concurrency = CONCURRENCY.with_label_values(&[&endpoint, &method]);
-    let mut exchange = Exchange {
-        start: Instant::now(),
-        endpoint,
-        method,
-        status: "error".to_owned(),
-        _in_progress: InProgress::new(concurrency),
-        task: Task::begin("request", || shown(&request)),
-    };
-    if let Some(client) = request.extensions().get::<Client>() {
-        exchange.task.ends_by(&client.end);
-    }
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let exchange = Exchange::begin(Endpoint(matched.ok_or("none")), &request);
     let response = next.run(request).await;
-    exchange.status = response.status().as_u16().to_string();
-    exchange.task.state("sending");
-    response.map(|body| Body::new(Measured { body, exchange }))
+    exchange.send(response)
+}
+
+/// Counts and times an answer that was at hand before a router was asked, as an answer of the route
+/// `endpoint`. `began`: when its request was looked at.
+pub fn measured(
+    endpoint: &'static str,
+    began: Instant,
+    request: &Request,
+    response: Response,
+) -> Response {
+    let mut exchange = Exchange::begin(Endpoint(Err(endpoint)), request);
+    exchange.start = began;
+    exchange.send(response)
+}
+
+/// A route: as a router knows it, or by name.
+struct Endpoint(Result<MatchedPath, &'static str>);
+
+impl Endpoint {
+    fn as_str(&self) -> &str {
+        self.0
+            .as_ref()
+            .map_or_else(|name| *name, MatchedPath::as_str)
+    }
+}
+
+/// A request's method as a label. A method is free text: only those that we serve become labels.
+fn label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// A request as an operator sees it.
@@ -86,26 +102,61 @@ fn shown(request: &Request) -> String {
     let target = target.map_or("", |target| target.as_str());
     let target: String = target.chars().take(MOST_SHOWN).collect();
     let method = request.method();
-    match request.extensions().get::<Client>() {
+    match client(request) {
         Some(Client { address, .. }) => format!("{method} {target} from {address}"),
         None => format!("{method} {target}"),
     }
 }
 
+/// Whose request it is, if it came over a connection.
+fn client(request: &Request) -> Option<&Client> {
+    let client = request.extensions().get::<Arc<Client>>();
+    client.map(|client| &**client)
+}
+
 /// A request that is being answered; measured when this is dropped.
 struct Exchange {
     start: Instant,
-    endpoint: String,
-    method: String,
-    status: String,
+    endpoint: Endpoint,
+    method: &'static str,
+    /// `None` as long as there is no answer.
+    status: Option<StatusCode>,
     _in_progress: InProgress,
     task: Task,
 }
 
+impl Exchange {
+    fn begin(endpoint: Endpoint, request: &Request) -> Exchange {
+        let method = label(request.method());
+        let concurrency = CONCURRENCY.with_label_values(&[endpoint.as_str(), method]);
+        let task = Task::begin("request", || shown(request));
+        if let Some(client) = client(request) {
+            task.ends_by(&client.end);
+        }
+        Exchange {
+            start: Instant::now(),
+            endpoint,
+            method,
+            status: None,
+            _in_progress: InProgress::new(concurrency),
+            task,
+        }
+    }
+
+    /// The same answer, which ends this when it is sent or given up.
+    fn send(mut self, response: Response) -> Response {
+        self.status = Some(response.status());
+        self.task.state("sending");
+        let exchange = self;
+        response.map(|body| Body::new(Measured { body, exchange }))
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
+        let status = self.status.as_ref().map_or("error", StatusCode::as_str);
         LATENCY
-            .with_label_values(&[&self.endpoint, &self.method, &self.status])
+            .with_label_values(&[self.endpoint.as_str(), self.method, status])
             .observe(self.start.elapsed().as_secs_f64());
     }
 }

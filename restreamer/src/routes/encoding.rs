@@ -21,12 +21,17 @@ impl Encoding {
         for item in lists.flat_map(|list| list.split(',')) {
             let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
             let acceptable = is_acceptable(parameters);
-            match coding.trim().to_ascii_lowercase().as_str() {
-                "gzip" | "x-gzip" if acceptable => return Encoding::Gzip,
-                // Named and refused: `*` does not mean it any more.
-                "gzip" | "x-gzip" => return Encoding::Identity,
-                "*" => any = acceptable,
-                _ => {}
+            let coding = coding.trim();
+            let is = |name| coding.eq_ignore_ascii_case(name);
+            if is("gzip") || is("x-gzip") {
+                return match acceptable {
+                    true => Encoding::Gzip,
+                    // Named and refused: `*` does not mean it any more.
+                    false => Encoding::Identity,
+                };
+            }
+            if coding == "*" {
+                any = acceptable;
             }
         }
         if any {

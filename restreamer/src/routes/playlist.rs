@@ -2,23 +2,28 @@
 
 mod answers;
 mod body;
+mod question;
 mod range;
 mod variants;
 
 use std::sync::{Arc, PoisonError};
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, TimeDelta, Utc};
-use common::names::{Channel, Quality};
+use chrono::{DateTime, Utc};
+use common::names::Channel;
 use common::segment::Hour;
+use common::serve;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 pub(crate) use self::answers::Answers;
+pub(crate) use self::question::Questions;
 
 use self::answers::Answer;
+use self::question::Question;
 use super::conditions::{self, Validators};
 use super::encoding::Encoding;
 use super::{blocking, changing};
@@ -30,9 +35,8 @@ use crate::live::View;
 use crate::params::{Bounds, Params};
 use crate::paths::Parts;
 
-/// What is complete and so old changes no more, but for the rare segment that is taken back or
-/// found in a better copy.
-const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
+/// The route of media playlists.
+pub(super) const MEDIA: &str = "/playlist/{channel}/{quality}";
 
 /// The end of a playlist's name in the path.
 const SUFFIX: &str = ".m3u8";
@@ -72,26 +76,21 @@ pub(super) async fn master(
 pub(super) async fn media(
     State(app): State<Arc<App>>,
     Parts(parts): Parts,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let [channel, name] = parts.as_slice() else {
-        return Err(no_such_playlist());
-    };
-    let rendition = Arc::new(Rendition {
-        channel: channel.clone().into(),
-        quality: Quality::new(stem(name.as_str())?)?,
-    });
-    let bounds = Params::parse(query.as_deref()).bounds()?;
+    let question = Arc::new(Question::read(&parts, uri.query())?);
     let encoding = Encoding::of(&request);
-    if let Some(answer) = known(&app, &rendition, bounds, encoding) {
-        return answer.respond(&request, is_past(bounds), None);
+    if let Some(answer) = question.known(&app, encoding) {
+        app.questions.note(target(&uri), &question);
+        return answer.respond(&request, question.is_past(), None);
     }
-    let turn = admit(&app, bounds).await?;
+    let turn = admit(&app, &question).await?;
     blocking(move || {
         // Goes with the work, not with a client that may hang up before.
         let _turn = turn;
-        let Rendition { channel, quality } = &*rendition;
+        let (rendition, bounds) = (&question.rendition, question.bounds);
+        let Rendition { channel, quality } = &**rendition;
         let directory = app.store.resolve(&format!("{channel}/{quality}"))?;
         if quality.is_chat() || !directory.is_dir() {
             let name = format!("{channel}/{quality}");
@@ -100,53 +99,48 @@ pub(super) async fn media(
         let made_of = |playlist: &MediaPlaylist| {
             let answer = Arc::new(Answer::new(playlist, encoding));
             for run in playlist.runs.iter().filter(|run| run.lines.has_grown()) {
-                app.index.weigh(&rendition, run.lines.hour(), &run.lines);
+                app.index.weigh(rendition, run.lines.hour(), &run.lines);
             }
             answer
         };
         let answer = match bounds.end {
-            None => made_of(&live(&app, &rendition, bounds, Utc::now())?),
+            None => made_of(&live(&app, rendition, bounds, Utc::now())?),
             Some(_) => {
                 let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
-                let hours = app.index.hours(&rendition, &plan.hours)?;
-                let key = (Arc::clone(&rendition), plan.range, encoding);
+                let hours = app.index.hours(rendition, &plan.hours)?;
+                let key = (Arc::clone(rendition), plan.range, encoding);
                 app.answers.turn(&key).answer(&hours, || {
                     let answer = made_of(&MediaPlaylist::of_range(plan.range, &hours));
-                    if range::asked_again(bounds).is_some() {
+                    if let Some(key) = question.key(encoding) {
                         app.answers.keep(&key, &hours, &answer);
                     }
                     answer
                 })
             }
         };
-        let room = is_long(bounds).then_some(&app.families.long_bodies);
-        answer.respond(&request, is_past(bounds), room)
+        let room = question.is_long().then_some(&app.families.long_bodies);
+        answer.respond(&request, question.is_past(), room)
     })
     .await
 }
 
-/// What was answered before to the same question, if nothing has changed since. Asks the system
-/// when directories changed, which it has in memory: it was asked before.
-fn known(
-    app: &App,
-    rendition: &Arc<Rendition>,
-    bounds: Bounds,
-    encoding: Encoding,
-) -> Option<Arc<Answer>> {
-    let (range, hours) = range::asked_again(bounds)?;
-    let key = (Arc::clone(rendition), range, encoding);
-    if !app.answers.knows(&key) {
+/// The same as [`media`] where the same target was asked before and nothing has changed since, for
+/// next to nothing.
+pub(super) fn again(app: &App, request: &Request) -> Option<Response> {
+    if request.method() != Method::GET {
         return None;
     }
-    let hours = app.index.known(rendition, &hours)?;
-    app.answers.get(&key, &hours)
+    let began = Instant::now();
+    let question = app.questions.get(target(request.uri()))?;
+    let answer = question.known(app, Encoding::of(request.headers()))?;
+    let past = question.is_past();
+    let response = answer.respond(request.headers(), past, None).ok()?;
+    Some(serve::measured(MEDIA, began, request, response))
 }
 
-/// True iff a range is over, and so long that the stream brings nothing more of it. Without a
-/// start it begins with the first hour there is, and replication may bring an earlier one.
-fn is_past(bounds: Bounds) -> bool {
-    let Bounds { start, end } = bounds;
-    start.is_some() && end.is_some_and(|end| Utc::now() - end > SETTLED_AFTER)
+/// What a request asks for, as it was sent.
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
 /// The live playlist, brought up to date.
@@ -184,21 +178,15 @@ fn live(
 }
 
 /// Waits until a media playlist's turn has come.
-async fn admit(app: &App, bounds: Bounds) -> Result<OwnedSemaphorePermit, ApiError> {
-    match bounds.hours() {
-        Some(hours) if is_long(bounds) => {
+async fn admit(app: &App, question: &Question) -> Result<OwnedSemaphorePermit, ApiError> {
+    match question.bounds.hours() {
+        Some(hours) if question.is_long() => {
             // A range of ten thousand years holds no more than a playlist may.
             let units = hours.min(range::MAX_HOURS as i64) as f64;
             app.families.long_playlists.admit(units).await
         }
         _ => app.families.playlists.admit(1.0).await,
     }
-}
-
-/// True iff a range is longer than any that is answered without both bounds.
-fn is_long(bounds: Bounds) -> bool {
-    let longest = range::MAX_UNBOUNDED.num_hours();
-    bounds.hours().is_some_and(|hours| hours > longest)
 }
 
 /// The name of a playlist without its end.

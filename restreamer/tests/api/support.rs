@@ -4,13 +4,12 @@ use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use clap::Parser as _;
 use flate2::read::GzDecoder;
-use restreamer::Options;
+use restreamer::{Options, Routes};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -25,7 +24,7 @@ pub(crate) fn name(segment: &str) -> String {
 /// A restreamer and its base directory.
 pub(crate) struct Api {
     base: TempDir,
-    router: Router,
+    routes: Routes,
 }
 
 /// What it answered.
@@ -75,7 +74,7 @@ impl Api {
         let directory = base.path().to_str().unwrap();
         let options = Options::parse_from(["restreamer", "--base-dir", directory]);
         let api = Api {
-            router: restreamer::router(&options),
+            routes: restreamer::router(&options),
             base,
         };
         for file in files {
@@ -109,7 +108,7 @@ impl Api {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.routes.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         Answer {
             status: head.status,

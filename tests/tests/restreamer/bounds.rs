@@ -1,6 +1,7 @@
 //! What bounds a restreamer: its options have an effect on the process, and who asks for something
 //! cheap never waits for those who ask for much.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -141,14 +142,32 @@ async fn what_is_counted_is_what_was_asked() {
     }
     assert_eq!(node.get("/playlist/nobody.m3u8").await.status, 404);
     // Read once the hour is no longer so young that it might change unseen.
-    tests::eventually(SOON, "the hour to be in the index", async || {
+    let asked = Cell::new(0.0);
+    let ask = async || {
         assert_eq!(node.get(playlist).await.status, 200);
+        asked.set(asked.get() + 1.0);
+    };
+    tests::eventually(SOON, "the hour to be in the index", async || {
+        ask().await;
         let metrics = node.metrics().await;
         let hits = metrics.get("restreamer_index_hits_total", &[("of", "playlists")]);
         (hits > Some(0.0)).then_some(()).ok_or(format!("{hits:?}"))
     })
     .await;
+    // However little work they are.
+    for _ in 0..5 {
+        ask().await;
+    }
     let metrics = node.metrics().await;
+    let playlists = [
+        ("endpoint", "/playlist/{channel}/{quality}"),
+        ("method", "GET"),
+        ("status", "200"),
+    ];
+    let answered = metrics.get("http_request_latency_all_count", &playlists);
+    assert_eq!(answered, Some(asked.get()));
+    let concurrency = metrics.get("http_request_concurrency_all", &playlists[..2]);
+    assert_eq!(concurrency, Some(0.0));
     let listed = [
         ("endpoint", "/files/{channel}/{quality}/{hour}"),
         ("method", "GET"),

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use common::metrics;
 use common::selection::TimeRange;
@@ -17,9 +17,9 @@ use crate::error::ApiError;
 use crate::hls::{self, HourLines, MediaPlaylist};
 use crate::index::Rendition;
 use crate::limits::Room;
-use crate::routes::changing;
 use crate::routes::conditions::{self, Validators};
 use crate::routes::encoding::Encoding;
+use crate::routes::{changing, tell_any_origin};
 
 /// For how long what changes no more may be kept without asking again.
 const LONG: &str = "public, max-age=3600";
@@ -44,8 +44,9 @@ pub(super) type Key = (Arc<Rendition>, TimeRange, Encoding);
 /// A playlist, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Answer {
-    encoding: Encoding,
     validators: Validators,
+    /// Of an answer with a body that may change.
+    head: HeaderMap,
     /// The body.
     pieces: Vec<Bytes>,
     /// True iff backfill cannot add to it.
@@ -55,15 +56,21 @@ pub(super) struct Answer {
 impl Answer {
     /// Writes a playlist.
     pub(super) fn new(playlist: &MediaPlaylist, encoding: Encoding) -> Answer {
-        Answer {
-            encoding,
+        let mut answer = Answer {
             validators: Validators::of_content(&(playlist, encoding)),
+            head: changing(hls::CONTENT_TYPE),
             pieces: match encoding {
                 Encoding::Identity => playlist.text(),
                 Encoding::Gzip => playlist.gzipped(),
             },
             has_no_hole: playlist.has_no_hole(),
-        }
+        };
+        answer.validators.tell(&mut answer.head);
+        encoding.tell(&mut answer.head);
+        tell_any_origin(&mut answer.head);
+        let length = answer.bytes();
+        answer.head.insert(header::CONTENT_LENGTH, length.into());
+        answer
     }
 
     /// Sends it, without a body if the client has it already. `is_past`: whatever is missing in
@@ -77,27 +84,29 @@ impl Answer {
         is_past: bool,
         room: Option<&Room>,
     ) -> Result<Response, ApiError> {
-        let mut head = changing(hls::CONTENT_TYPE);
+        let mut response = Response::default();
+        let head = response.headers_mut();
+        head.clone_from(&self.head);
         if is_past && self.has_no_hole {
             head.insert(header::CACHE_CONTROL, HeaderValue::from_static(LONG));
         }
-        self.validators.tell(&mut head);
-        self.encoding.tell(&mut head);
         if let Some(status) = conditions::evaluate(request, &self.validators).status() {
             head.remove(header::CONTENT_ENCODING);
-            return Ok((status, head).into_response());
+            head.remove(header::CONTENT_LENGTH);
+            *response.status_mut() = status;
+            return Ok(response);
         }
         let room = room.map(|room| room.take(self.bytes())).transpose()?;
-        let body = PiecesBody::new(self.pieces.clone(), room);
-        Ok((head, Body::new(body)).into_response())
+        *response.body_mut() = Body::new(PiecesBody::new(self.pieces.clone(), room));
+        Ok(response)
     }
 
     /// The same in memory of its own, since pieces keep the whole hours that they are of; and in one
     /// piece, which leaves at once: a last line by itself is a packet more.
     fn in_own_memory(&self) -> Answer {
         Answer {
-            encoding: self.encoding,
             validators: self.validators.clone(),
+            head: self.head.clone(),
             pieces: vec![self.pieces.concat().into()],
             has_no_hole: self.has_no_hole,
         }
@@ -120,9 +129,9 @@ pub(crate) struct Answers {
 pub(super) struct Turn(Mutex<Option<Made>>);
 
 /// An answer, with the digests of the hours that it was made from.
-#[derive(Debug)]
-struct Made {
-    digests: Vec<u64>,
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    digests: Arc<[u64]>,
     answer: Arc<Answer>,
 }
 
@@ -135,7 +144,7 @@ impl Made {
     }
 
     /// The answer, if it was made from the same hours.
-    fn of(&self, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
+    pub(super) fn of(&self, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
         let now = hours.iter().map(|hour| hour.digest());
         now.eq(self.digests.iter().copied())
             .then(|| Arc::clone(&self.answer))
@@ -178,14 +187,9 @@ struct Kept {
 }
 
 impl Answers {
-    /// True iff there is one for this, which may be out of date.
-    pub(super) fn knows(&self, key: &Key) -> bool {
-        self.held().answers.contains_key(key)
-    }
-
-    /// The answer that was made from the same hours.
-    pub(super) fn get(&self, key: &Key, hours: &[Arc<HourLines>]) -> Option<Arc<Answer>> {
-        self.held().answers.get(key)?.made.of(hours)
+    /// The answer to this that was made last; it may be out of date.
+    pub(super) fn get(&self, key: &Key) -> Option<Made> {
+        Some(self.held().answers.get(key)?.made.clone())
     }
 
     /// Keeps an answer, in the place of others.
@@ -274,12 +278,18 @@ mod tests {
         let playlist = MediaPlaylist::of_range(key(9).1, &one);
         let answer = Arc::new(Answer::new(&playlist, Encoding::Identity));
         answers.keep(&key(9), &one, &answer);
-        assert!(answers.knows(&key(9)) && !answers.knows(&key(8)));
-        assert!(answers.get(&key(9), &[hour(&["00:00"])]).is_some());
-        assert!(answers.get(&key(9), &other).is_none());
-        assert!(answers.get(&key(9), &[]).is_none());
+        assert!(answers.get(&key(9)).is_some() && answers.get(&key(8)).is_none());
+        assert!(
+            answers
+                .get(&key(9))
+                .unwrap()
+                .of(&[hour(&["00:00"])])
+                .is_some()
+        );
+        assert!(answers.get(&key(9)).unwrap().of(&other).is_none());
+        assert!(answers.get(&key(9)).unwrap().of(&[]).is_none());
         answers.keep(&key(9), &other, &answer);
-        assert!(answers.get(&key(9), &other).is_some());
+        assert!(answers.get(&key(9)).unwrap().of(&other).is_some());
         let held = answers.held();
         assert_eq!(held.bytes, answer.bytes() + size_of::<Bytes>() + OVERHEAD);
         // It keeps nothing of the hour alive.
@@ -356,12 +366,12 @@ mod tests {
         let hours = [hour(&["00:00"])];
         answers.keep(&key(1), &hours, &answer(LIMIT_EACH + 1));
         answers.keep(&key(1), &[], &answer(1));
-        assert!(!answers.knows(&key(1)));
+        assert!(answers.get(&key(1)).is_none());
         for second in 1..=20 {
             answers.keep(&key(second), &hours, &answer(LIMIT_EACH));
             assert!(answers.held().bytes <= LIMIT);
         }
-        assert!(!answers.knows(&key(17)) && answers.knows(&key(18)));
+        assert!(answers.get(&key(17)).is_none() && answers.get(&key(18)).is_some());
         assert_eq!(answers.held().order.len(), 3);
         // What is short is not for nothing.
         let short = answer(1);

@@ -32,3 +32,14 @@ pub(super) fn keep_on(cpus: &str, pids: &[u32]) {
         assert!(done, "{pid} can be kept on {cpus}");
     }
 }
+
+/// For how long a processor has had nothing to do since the start, in seconds.
+pub(super) fn idle(cpu: &str) -> f64 {
+    let stat = fs::read_to_string("/proc/stat").expect("the kernel's counts");
+    let mut lines = stat.lines();
+    let line = lines.find_map(|line| line.strip_prefix(&format!("cpu{cpu} ")));
+    let mut fields = line.expect("its counts").split(' ');
+    let idle = fields.nth(3).and_then(|field| field.parse::<u64>().ok());
+    // Linux counts in hundredths of a second for programs.
+    idle.expect("a count") as f64 / 100.0
+}

@@ -1,13 +1,14 @@
 //! Playlists of an hour, warm, as many a second as go: of one range, and of twenty; with clients on
 //! the same processors, and on another.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::bare;
 use super::cpus;
-use super::load::{Load, wrk, wrk_on};
+use super::load::{Load, cpu_time, wrk, wrk_on};
 use super::site::{PER_HOUR, Site};
-use super::{Medians, ROUNDS, TURN};
+use super::{Medians, TURN};
 use crate::report::say;
 
 /// What the system that this one replaces answers a second, as measured before on a machine of
@@ -16,6 +17,13 @@ const ORIGINAL_SAME: f64 = 178.0;
 const ORIGINAL_DIFFERENT: f64 = 22.0;
 
 const CONNECTIONS: usize = 16;
+
+/// So many turns has each, half as long as elsewhere.
+const TURNS: usize = 9;
+
+const ONE: &str = "one range";
+const BARE: &str = "a bare socket, the same bytes";
+const NGINX: &str = "nginx, the same text as a file";
 
 pub(super) async fn run(site: &Site) {
     let path = |from: usize, minute: usize| {
@@ -32,54 +40,120 @@ pub(super) async fn run(site: &Site) {
     // nginx, which needs no copy of them.
     let bare = format!("http://{}", bare::serve(&text.body));
     fs::write(site.node().base_dir().join("hour.m3u8"), &text.body).expect("a file");
+    together(site, &one, &many, &bare, text.body.len()).await;
+    apart(site, &one, &bare).await;
+}
+
+/// A server with something to ask it.
+struct Contender {
+    name: &'static str,
+    load: Load,
+    pids: Vec<u32>,
+    /// What the original answers a second.
+    original: Option<f64>,
+}
+
+/// Clients on the same processors. Those that are compared have their turns one after the other: the
+/// machine's speed changes by the minute.
+async fn together(site: &Site, one: &str, many: &[String], bare: &str, length: usize) {
+    let ours = |name, load, original| Contender {
+        name,
+        load,
+        pids: site.our_pids(),
+        original: Some(original),
+    };
+    let other = |name, load, pids| Contender {
+        name,
+        load,
+        pids,
+        original: None,
+    };
     let gzip = |load: Load| load.with("Accept-Encoding", "gzip");
-    let contenders = [
-        ("one range", Load::one(&site.ours(), &one)),
-        // Next to what it is compared with: the machine's speed changes by the minute.
-        ("a bare socket, the same bytes", Load::one(&bare, "/")),
-        ("one range, gzip", gzip(Load::one(&site.ours(), &one))),
-        ("20 ranges", Load::many(&site.ours(), &many)),
-        ("20 ranges, gzip", gzip(Load::many(&site.ours(), &many))),
-        (
-            "nginx, the same text as a file",
-            Load::one(&site.nginx(), "/segments/hour.m3u8"),
-        ),
+    let to_one = || Load::one(&site.ours(), one);
+    let to_many = || Load::many(&site.ours(), many);
+    let nginx = Load::one(&site.nginx(), "/segments/hour.m3u8");
+    let mut contenders = [
+        ours("one range, gzip", gzip(to_one()), ORIGINAL_SAME),
+        ours("20 ranges, gzip", gzip(to_many()), ORIGINAL_DIFFERENT),
+        ours("20 ranges", to_many(), ORIGINAL_DIFFERENT),
+        other(BARE, Load::one(bare, "/"), vec![std::process::id()]),
+        ours(ONE, to_one(), ORIGINAL_SAME),
+        other(NGINX, nginx, site.nginx_pids()),
     ];
-    let (mut rates, mut speeds) = (Medians::default(), Medians::default());
-    for _ in 0..ROUNDS {
-        for (name, load) in &contenders {
-            let done = wrk(load, CONNECTIONS, TURN).await;
+    let mut figures = Figures::default();
+    for _ in 0..TURNS {
+        for Contender {
+            name, load, pids, ..
+        } in &contenders
+        {
+            let before = cpu_time(pids);
+            let done = wrk(load, CONNECTIONS, TURN / 2).await;
             assert_eq!(done.errors, 0, "{name}");
-            rates.add(name, done.rate());
-            speeds.add(name, done.bytes / done.seconds / 1e9);
+            let cost = (cpu_time(pids) - before) / done.requests * 1e6;
+            figures.add(name, done.rate(), done.bytes / done.seconds / 1e9, cost);
         }
+        figures.compare(ONE, BARE);
+        figures.compare(ONE, NGINX);
+        contenders.reverse();
     }
     say(&format!(
-        "playlists of an hour ({} bytes) a second, {CONNECTIONS} connections (wrk, 1 thread):",
-        text.body.len()
+        "playlists of an hour ({length} bytes) a second, {CONNECTIONS} connections (wrk, 1 thread), \
+         medians of {TURNS} turns; the server's CPU time for each:"
     ));
-    for (name, _) in &contenders {
-        let rate = rates.of(name);
-        let of_bare = rate / rates.of("a bare socket, the same bytes");
-        let original = if name.starts_with("one") {
-            format!(
-                ", {:.0} times the original's {ORIGINAL_SAME}, {of_bare:.2} of a bare socket",
-                rate / ORIGINAL_SAME
-            )
-        } else if name.starts_with("20") {
-            format!(
-                ", {:.0} times the original's {ORIGINAL_DIFFERENT}",
-                rate / ORIGINAL_DIFFERENT
-            )
-        } else {
-            String::new()
-        };
+    contenders.sort_by_key(|contender| contender.name);
+    for Contender { name, original, .. } in &contenders {
+        let (rate, speed, cost) = figures.of(name);
+        let original = original.map_or(String::new(), |original| {
+            format!(", {:.0} times the original's {original}", rate / original)
+        });
         say(&format!(
-            "  {name:<32} {rate:>7.0}   {:.2} GB/s{original}",
-            speeds.of(name)
+            "  {name:<32} {rate:>7.0}   {speed:.2} GB/s, {cost:.0} µs{original}"
         ));
     }
-    apart(site, &one, &bare).await;
+    for other in [BARE, NGINX] {
+        let ratio = figures.ratio(ONE, other);
+        say(&format!(
+            "  {ONE}: {ratio:.2} of {other} (median of {TURNS} ratios)"
+        ));
+    }
+}
+
+/// What each turn gave.
+#[derive(Debug, Default)]
+struct Figures {
+    rates: Medians,
+    speeds: Medians,
+    costs: Medians,
+    ratios: Medians,
+    last: BTreeMap<&'static str, f64>,
+}
+
+impl Figures {
+    /// Answers a second, GB a second, and microseconds of CPU for each.
+    fn add(&mut self, name: &'static str, rate: f64, speed: f64, cost: f64) {
+        self.rates.add(name, rate);
+        self.speeds.add(name, speed);
+        self.costs.add(name, cost);
+        self.last.insert(name, rate);
+    }
+
+    /// Notes how the last turns of two relate.
+    fn compare(&mut self, name: &str, other: &str) {
+        let ratio = self.last[name] / self.last[other];
+        self.ratios.add(&format!("{name}, {other}"), ratio);
+    }
+
+    fn of(&mut self, name: &str) -> (f64, f64, f64) {
+        (
+            self.rates.of(name),
+            self.speeds.of(name),
+            self.costs.of(name),
+        )
+    }
+
+    fn ratio(&mut self, name: &str, other: &str) -> f64 {
+        self.ratios.of(&format!("{name}, {other}"))
+    }
 }
 
 /// Clients are other machines in life: the server has a processor, and they have one.
@@ -92,26 +166,37 @@ async fn apart(site: &Site, one: &str, bare: &str) {
     let (ours, here) = (site.our_pids(), [std::process::id()]);
     cpus::keep_on(&servers, &ours);
     cpus::keep_on(&servers, &here);
-    let (mut rates, mut ratios) = (Medians::default(), Medians::default());
-    for _ in 0..2 * ROUNDS {
-        let mut round = Vec::new();
-        for load in [Load::one(&site.ours(), one), Load::one(bare, "/")] {
-            let done = wrk_on(&clients, &load, CONNECTIONS, TURN / 2).await;
-            assert_eq!(done.errors, 0);
-            round.push(done.rate());
+    let mut contenders = [
+        (ONE, Load::one(&site.ours(), one), ours.clone()),
+        (BARE, Load::one(bare, "/"), here.to_vec()),
+    ];
+    let (mut figures, mut busy) = (Figures::default(), Medians::default());
+    for _ in 0..TURNS {
+        for (name, load, pids) in &contenders {
+            let (before, idle) = (cpu_time(pids), cpus::idle(&clients));
+            let done = wrk_on(&clients, load, CONNECTIONS, TURN / 2).await;
+            assert_eq!(done.errors, 0, "{name}");
+            let idle = (cpus::idle(&clients) - idle) / done.seconds;
+            busy.add(name, 1.0 - idle.min(1.0));
+            let cost = (cpu_time(pids) - before) / done.requests * 1e6;
+            figures.add(name, done.rate(), done.bytes / done.seconds / 1e9, cost);
         }
-        rates.add("ours", round[0]);
-        rates.add("bare", round[1]);
-        ratios.add("of bare", round[0] / round[1]);
+        figures.compare(ONE, BARE);
+        contenders.reverse();
     }
     cpus::keep_on(&allowed, &ours);
     cpus::keep_on(&allowed, &here);
+    say("  server and clients on a processor each:");
+    for name in [ONE, BARE] {
+        let (rate, speed, cost) = figures.of(name);
+        let client = busy.of(name) * 100.0;
+        say(&format!(
+            "  {name:<32} {rate:>7.0}   {speed:.2} GB/s, {cost:.0} µs; the client's processor is busy for \
+             {client:.0} % of the time"
+        ));
+    }
+    let ratio = figures.ratio(ONE, BARE);
     say(&format!(
-        "  one range, server and clients on a processor each: {:.0}, a bare socket {:.0}: {:.2} of it \
-         (median of {} ratios)",
-        rates.of("ours"),
-        rates.of("bare"),
-        ratios.of("of bare"),
-        2 * ROUNDS,
+        "  {ONE}: {ratio:.2} of {BARE} (median of {TURNS} ratios)"
     ));
 }
