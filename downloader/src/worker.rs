@@ -1,32 +1,30 @@
 //! Records one rendition from one media playlist (SPEC §5): polls it, and has a getter fetch
 //! whatever is new. One loop is the only one that starts getters.
 
-use std::panic::AssertUnwindSafe;
+mod downloads;
+mod telling;
+
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::tasks::panic_text;
-use common::timing::jitter;
-use futures::FutureExt;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::debug::{self, Kept, Playlists};
+use self::downloads::Downloads;
+use crate::debug::Playlists;
 use crate::fetch::{self, FetchError};
-use crate::getter::{Job, Loss, Outcome, Stops};
-use crate::metrics::{METRICS, UNREADABLE, labels};
+use crate::getter::Job;
+use crate::metrics::{METRICS, labels};
 use crate::playlist::{MediaPlaylist, Problems, Reading};
-use crate::queue::{Queue, Queued};
-use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, Shown, lock};
+use crate::rendition::{Rendition, SharedTimeline, Shown, lock};
 use crate::shared::SharedParts;
 use crate::timeline::{Newest, News};
-use crate::watch::{Getting, Working};
+use crate::watch::Working;
 
 /// What a worker tells its manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +80,6 @@ type Polled = Result<Reading, FetchError>;
 /// list from a content network or one that stood still for a while.
 const LINGERS: Duration = Duration::from_secs(10 * 60);
 
-/// A segment that crashes its getter so often would do so again.
-const MOST_CRASHES: u32 = 3;
-
 /// A list whose end is so many target durations behind what was seen elsewhere is an old one.
 const STALE_TARGETS: u32 = 3;
 
@@ -94,13 +89,9 @@ type Poll = Pin<Box<dyn Future<Output = Polled> + Send>>;
 struct Run {
     worker: Worker,
     timeline: SharedTimeline,
-    queue: Queue,
-    /// Cloned for each getter that tries again.
-    again: Arc<()>,
-    getters: JoinSet<(Queued, Outcome)>,
+    downloads: Downloads,
     /// What the segments from here to the next discontinuity share.
     shared: Arc<SharedParts>,
-    stops: Stops,
     /// True until it polls no more.
     polling: bool,
     poll: Option<Poll>,
@@ -130,10 +121,6 @@ impl Worker {
     /// Records until it is retired, the stream ends, its URL is refused, or the process stops;
     /// returns when all of its getters have ended.
     pub async fn run(self) {
-        let stops = Stops {
-            shutdown: self.shutdown.clone(),
-            cut: CancellationToken::new(),
-        };
         let rendition = &self.rendition;
         let labels = labels(&rendition.channel, &rendition.quality);
         let generation = i64::try_from(self.generation).unwrap_or(i64::MAX);
@@ -141,14 +128,18 @@ impl Worker {
             .generation
             .with_label_values(&labels)
             .set(generation);
+        let timeline = Arc::new(Mutex::new(rendition.timeline()));
         let run = Run {
-            timeline: Arc::new(Mutex::new(self.rendition.timeline())),
+            downloads: Downloads::new(
+                Arc::clone(rendition),
+                Arc::clone(&self.working.watched),
+                Arc::clone(&timeline),
+                self.max_getters,
+                self.shutdown.clone(),
+            ),
+            timeline,
             worker: self,
-            queue: Queue::default(),
-            again: Arc::default(),
-            getters: JoinSet::new(),
             shared: Arc::default(),
-            stops,
             polling: true,
             poll: None,
             poll_began: Instant::now(),
@@ -174,26 +165,23 @@ impl Run {
         let retired = self.worker.retired.clone();
         let mut cut_at: Option<Instant> = None;
         loop {
-            self.start_getters();
+            self.downloads.start();
             self.show();
-            if !self.polling && self.getters.is_empty() && self.queue.is_empty() {
+            if !self.polling && self.downloads.is_empty() {
                 return;
             }
-            let due = self
-                .queue
-                .next_due()
-                .filter(|_| self.has_room() && self.may_try_again());
+            let due = self.downloads.next_due();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled(), if cut_at.is_none() => {
                     cut_at = Some(Instant::now() + self.worker.rendition.timing.grace);
-                    self.queue.clear();
+                    self.downloads.clear();
                     self.end();
                 }
                 () = sleep_until(cut_at.unwrap_or_else(Instant::now)),
-                    if cut_at.is_some() && !self.stops.cut.is_cancelled() =>
+                    if cut_at.is_some() && !self.downloads.is_cut() =>
                 {
-                    self.stops.cut.cancel();
+                    self.downloads.cut();
                 }
                 () = retired.cancelled(), if self.polling => self.end(),
                 outcome = poll_of(&mut self.poll), if self.poll.is_some() => {
@@ -207,10 +195,7 @@ impl Run {
                     self.start_poll();
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-                Some(outcome) = self.getters.join_next() => match outcome {
-                    Ok((queued, outcome)) => self.got(queued, outcome),
-                    Err(error) => tracing::error!(%error, "a getter crashed"),
-                }
+                Some(ended) = self.downloads.next_end() => self.downloads.note(ended),
             }
         }
     }
@@ -218,7 +203,7 @@ impl Run {
     /// Shows operators what it is doing.
     fn show(&self) {
         let working = &self.worker.working;
-        let queued = self.queue.len();
+        let queued = self.downloads.queued();
         working.watched.queued.store(queued, Ordering::Relaxed);
         working.state(match (self.polling, &self.poll) {
             (true, Some(_)) => "waiting for the playlist",
@@ -324,37 +309,15 @@ impl Run {
             let mut job = Job::new(wanted, doubtful, Arc::clone(&self.shared));
             job.listed_since = listed_since;
             job.window = list.total();
-            self.take_in_hand(job, &playlists, Instant::now());
+            self.downloads.take_in_hand(job, &playlists, Instant::now());
         }
         if let Some(doubted) = news.doubted {
             let mut job = Job::new(doubted, false, Arc::default());
             job.is_probe = true;
-            self.take_in_hand(job, &Arc::default(), Instant::now());
+            self.downloads
+                .take_in_hand(job, &Arc::default(), Instant::now());
         }
-        // In case others have let go of what they did not get.
-        for Postponed { job, since } in self.worker.rendition.postponed() {
-            if since.elapsed() < self.worker.rendition.timing.segment_give_up {
-                self.take_in_hand(job, &Arc::default(), since);
-            }
-        }
-    }
-
-    /// Queues a segment, unless others have it in hand or it was lost before.
-    fn take_in_hand(&mut self, job: Job, playlists: &Arc<[Arc<Kept>]>, since: Instant) {
-        match self.worker.rendition.claim(&job.wanted) {
-            Ok(claim) => self.queue.push(Queued {
-                job,
-                claim,
-                playlists: Arc::clone(playlists),
-                crashes: 0,
-                tried: None,
-                again: None,
-            }),
-            Err(Refused::Held) if !job.is_probe => {
-                self.worker.rendition.postpone(Postponed { job, since });
-            }
-            Err(Refused::Held | Refused::Lost) => {}
-        }
+        self.downloads.take_postponed();
     }
 
     /// A playlist that still answers but does not change any more may be a leftover: another
@@ -378,59 +341,6 @@ impl Run {
         rendition.stalled();
         self.asked = Instant::now();
         self.report(Event::WantsAnotherPlace);
-    }
-
-    /// Logs and counts what a list brought beside segments to record.
-    fn tell(&mut self, news: &News) {
-        let rendition = &self.worker.rendition;
-        let (channel, quality) = (&rendition.channel, &rendition.quality);
-        let labels = labels(channel, quality);
-        if news.missed > 0 {
-            METRICS
-                .missed
-                .with_label_values(&labels)
-                .inc_by(news.missed);
-            tracing::warn!(%channel, %quality, missed = news.missed, "segments left the playlist unseen");
-        }
-        if news.unreadable > 0 {
-            let [c, q] = labels;
-            let unreadable = METRICS.lost.with_label_values(&[UNREADABLE, c, q]);
-            unreadable.inc_by(news.unreadable);
-            tracing::warn!(%channel, %quality, count = news.unreadable, "lost segments that the media playlist has bad lines about");
-        }
-        if news.restarted {
-            tracing::info!(%channel, %quality, "the sequence numbers began again: a restarted encoder");
-        }
-        if !news.gaps.is_empty() {
-            METRICS
-                .gaps
-                .with_label_values(&labels)
-                .inc_by(news.gaps.len() as u64);
-            tracing::warn!(%channel, %quality, sequences = ?news.gaps, "the origin says that it does not have segments");
-        }
-        if news.advertisements > 0 {
-            let ads = news.advertisements;
-            METRICS
-                .advertisements
-                .with_label_values(&labels)
-                .inc_by(ads as u64);
-            tracing::debug!(%channel, %quality, ads, "advertisements ignored");
-        }
-        if news.by_our_clock && !news.wanted.is_empty() && !self.warned_of_clock {
-            self.warned_of_clock = true;
-            tracing::warn!(%channel, %quality, "the playlist has no EXT-X-PROGRAM-DATE-TIME: this machine's clock stands in, and nodes will not agree on names");
-        }
-        if let Some(skew) = news.skew {
-            METRICS.skew.with_label_values(&labels).inc();
-            let ms = skew.difference.num_milliseconds();
-            tracing::warn!(%channel, %quality, ms, "a date jumped");
-            if self.worker.distrusts_skew {
-                self.doubtful_from.get_or_insert(skew.start);
-            }
-            if self.worker.distrusts_skew && rendition.may_ask_for_skew() {
-                self.report(Event::WantsSuccessor);
-            }
-        }
     }
 
     fn fail(&mut self, error: &FetchError) {
@@ -466,94 +376,6 @@ impl Run {
         }
     }
 
-    /// True iff another getter may run.
-    fn has_room(&self) -> bool {
-        self.getters.len() < self.worker.max_getters
-    }
-
-    /// Starts as many getters as may run, oldest segment first: it goes first at the origin.
-    fn start_getters(&mut self) {
-        let now = Instant::now();
-        while self.has_room()
-            && let Some(mut queued) = self.queue.pop(now, self.may_try_again())
-        {
-            let rendition = Arc::clone(&self.worker.rendition);
-            queued.again = queued.tried.map(|_| Arc::clone(&self.again));
-            queued.tried.get_or_insert(now);
-            let playlists = std::mem::take(&mut queued.playlists);
-            let stops = self.stops.clone();
-            let shown = Getting::begin(&self.worker.working.watched, queued.job.fetching());
-            self.getters.spawn(async move {
-                let _shown = shown;
-                let outcome = {
-                    let getting = rendition.getter.get(&queued.job, &stops);
-                    let noting = debug::write(&rendition, &queued.job.wanted, playlists);
-                    unless_it_crashes(async { tokio::join!(getting, noting).0 }).await
-                };
-                (queued, outcome)
-            });
-        }
-    }
-
-    /// A try has ended: what failed is tried again, until it is hopelessly late.
-    fn got(&mut self, mut queued: Queued, outcome: Outcome) {
-        queued.again = None;
-        let rendition = Arc::clone(&self.worker.rendition);
-        let timing = &rendition.timing;
-        let (loss, patience) = match outcome {
-            Outcome::Recorded(_) => {
-                let watched = &self.worker.working.watched;
-                watched.recorded(queued.job.fetching());
-                return;
-            }
-            Outcome::Known | Outcome::Stopped => return,
-            Outcome::Beside => {
-                if queued.job.is_probe {
-                    lock(&self.timeline).begin_again();
-                }
-                return;
-            }
-            _ if self.stops.shutdown.is_cancelled() || queued.job.is_probe => return,
-            Outcome::Lost(_) => {
-                queued.claim.lost();
-                return;
-            }
-            Outcome::NotStored => {
-                // The time for which our disk was full is not the origin's.
-                queued.tried = None;
-                self.queue
-                    .push_back_until(Instant::now() + jitter(timing.segment_retry), queued);
-                return;
-            }
-            Outcome::Crashed => {
-                let labels = labels(&rendition.channel, &rendition.quality);
-                METRICS.crashes.with_label_values(&labels).inc();
-                queued.crashes += 1;
-                let patience = match queued.crashes < MOST_CRASHES {
-                    true => timing.segment_give_up,
-                    false => Duration::ZERO,
-                };
-                (Loss::Crashed, patience)
-            }
-            Outcome::Missing(status) => (Loss::Gone(status), timing.lately),
-            Outcome::Failed(error) => (Loss::Late(error), timing.segment_give_up),
-        };
-        let due = Instant::now() + timing.segment_retry(queued.job.window);
-        if queued.tried.is_some_and(|tried| due >= tried + patience) {
-            rendition.getter.lose(&queued.job.wanted, &loss);
-            queued.claim.lost();
-        } else {
-            self.queue.push_back_until(due, queued);
-        }
-    }
-
-    /// True iff another getter may try what has failed before: half of them at most do, so that
-    /// what is new always has a place.
-    fn may_try_again(&self) -> bool {
-        let running = Arc::strong_count(&self.again) - 1;
-        running < (self.worker.max_getters / 2).max(1)
-    }
-
     fn report(&self, event: Event) {
         let report = Report {
             generation: self.worker.generation,
@@ -562,19 +384,6 @@ impl Run {
         let rendition = Arc::clone(&self.worker.rendition);
         // The manager goes last; if it is gone, nobody needs to know.
         let _ = self.worker.reports.send((rendition, report));
-    }
-}
-
-/// The outcome of a try that may panic. What it shares with others is behind locks and atomics
-/// that a panic leaves whole.
-async fn unless_it_crashes(getting: impl Future<Output = Outcome>) -> Outcome {
-    match AssertUnwindSafe(getting).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(cause) => {
-            let cause = panic_text(&*cause).unwrap_or_default();
-            tracing::error!(cause, "a getter crashed");
-            Outcome::Crashed
-        }
     }
 }
 
@@ -594,18 +403,5 @@ impl Drop for Run {
             self.worker.rendition.remember(None);
         }
         self.end();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_try_that_panics_is_an_outcome() {
-        let fine = unless_it_crashes(async { Outcome::Known }).await;
-        assert!(matches!(fine, Outcome::Known));
-        let crashed = unless_it_crashes(async { panic!("a test") }).await;
-        assert!(matches!(crashed, Outcome::Crashed));
     }
 }
