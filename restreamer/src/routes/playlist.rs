@@ -23,7 +23,7 @@ pub(crate) use self::answers::Answers;
 pub(crate) use self::question::Questions;
 
 use self::answers::Answer;
-use self::question::Question;
+use self::question::{Question, today};
 use super::conditions::{self, Validators};
 use super::encoding::Encoding;
 use super::{blocking, changing};
@@ -131,7 +131,7 @@ pub(super) fn again(app: &App, request: &Request) -> Option<Response> {
         return None;
     }
     let began = Instant::now();
-    let question = app.questions.get(target(request.uri()))?;
+    let question = app.questions.get(target(request.uri()), today())?;
     let answer = question.known(app, Encoding::of(request.headers()))?;
     let past = question.is_past();
     let response = answer.respond(request.headers(), past, None).ok()?;

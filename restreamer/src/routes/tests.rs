@@ -1,12 +1,24 @@
-use super::*;
-use crate::Options;
+//! What is asked again and again, by the router and before it.
+
+use std::fs;
+use std::thread;
+use std::time::SystemTime;
+
 use axum::body::{Body, to_bytes};
 use clap::Parser as _;
-use std::fs;
+use common::store::Stamp;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use super::*;
+use crate::Options;
+
+const HOUR: &str = "c/q/2026-01-02T03";
 const TARGET: &str = "/playlist/c/q.m3u8?start=2026-01-02T03:00:00&end=2026-01-02T03:00:04";
+
+/// An answer: whether it came before the router was asked, its status with its headers in order, its
+/// body.
+type Answer = (bool, String, Vec<u8>);
 
 struct Api {
     routes: Routes,
@@ -22,11 +34,12 @@ impl Api {
         for second in [0, 2] {
             api.add(&format!("00:0{second}.000000-2.0-full"));
         }
+        api.settle();
         api
     }
 
     fn add(&self, segment: &str) {
-        let hour = self.base.path().join("c/q/2026-01-02T03");
+        let hour = self.base.path().join(HOUR);
         fs::create_dir_all(&hour).unwrap();
         let name = format!("{segment}-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts");
         fs::write(hour.join(name), "x").unwrap();
@@ -34,27 +47,18 @@ impl Api {
 
     /// Waits until the hour is so old that a later change is sure to show.
     fn settle(&self) {
-        let hour = self.base.path().join("c/q/2026-01-02T03");
-        let changed = || fs::metadata(&hour).unwrap().modified().unwrap();
-        while changed().elapsed().unwrap_or_default() < std::time::Duration::from_millis(50) {
-            std::thread::yield_now();
+        let stamp = Stamp::of(&self.base.path().join(HOUR)).unwrap().unwrap();
+        while !stamp.is_settled(SystemTime::now()) {
+            thread::yield_now();
         }
     }
 
-    /// Whether it is answered before the router is asked, the head and the body.
-    async fn ask(&self, request: impl Fn() -> Request) -> (bool, String, bytes::Bytes) {
+    async fn ask(&self, request: impl Fn() -> Request) -> Answer {
         let at_once = playlist::again(&self.routes.app, &request()).is_some();
         let answer = self.routes.clone().oneshot(request()).await.unwrap();
-        let (head, body) = answer.into_parts();
-        let mut lines: Vec<String> = head
-            .headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect();
-        lines.sort();
-        lines.insert(0, head.status.to_string());
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        (at_once, lines.join("\n"), body)
+        let head = shown(&answer);
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (at_once, head, body.to_vec())
     }
 }
 
@@ -66,55 +70,52 @@ fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
     request.body(Body::empty()).unwrap()
 }
 
+fn shown(answer: &Response) -> String {
+    let headers = answer.headers().iter();
+    let mut lines: Vec<String> = headers
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    lines.sort();
+    lines.insert(0, answer.status().to_string());
+    lines.join("\n")
+}
+
 #[tokio::test]
 async fn what_is_asked_again_is_answered_the_same_without_the_router() {
     for coding in ["identity", "gzip"] {
         let api = Api::new();
-        api.settle();
         let headers = [("origin", "http://page"), ("accept-encoding", coding)];
         let get = || request(Method::GET, TARGET, &headers);
-        let first = api.ask(get).await;
-        assert!(!first.0, "nobody has asked yet");
-        assert!(first.1.contains("access-control-allow-origin: *"));
-        let second = api.ask(get).await;
-        assert!(!second.0, "one that was asked once is not worth it");
+        let (at_once, head, body) = api.ask(get).await;
+        assert!(!at_once, "nobody has asked yet");
+        assert!(head.contains("\naccess-control-allow-origin: *\n"));
+        // One that was asked once is not worth it.
+        assert_eq!(api.ask(get).await, (false, head.clone(), body.clone()));
         for _ in 0..2 {
-            let again = api.ask(get).await;
-            assert!(again.0);
-            assert_eq!((&again.1, &again.2), (&first.1, &first.2), "{coding}");
-            assert_eq!((&second.1, &second.2), (&first.1, &first.2), "{coding}");
+            assert_eq!(api.ask(get).await, (true, head.clone(), body.clone()));
         }
-        // Conditions count, and what is no GET goes another way.
-        let tag = first.1.lines().find(|line| line.starts_with("etag: "));
-        let known = [
-            headers[0],
-            headers[1],
-            ("if-none-match", &tag.unwrap()[6..]),
-        ];
-        let router = api.routes.router.clone();
-        let by_router = router.oneshot(request(Method::GET, TARGET, &known)).await;
-        let by_router = by_router.unwrap();
-        let (at_once, head, body) = api.ask(|| request(Method::GET, TARGET, &known)).await;
-        assert!(
-            at_once && body.is_empty() && head.starts_with("304"),
-            "{head}"
-        );
-        for (name, value) in by_router.headers() {
-            // The connection takes it out of an answer without content.
-            if name != header::CONTENT_LENGTH {
-                let line = format!("{name}: {}", value.to_str().unwrap());
-                assert!(head.lines().any(|other| other == line), "{line}: {head}");
-            }
+        // Conditions count.
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: "));
+        for (condition, value, status) in [
+            ("if-none-match", tag.unwrap(), "304"),
+            ("if-match", "\"other\"", "412"),
+        ] {
+            let headers = [headers[0], headers[1], (condition, value)];
+            let get = || request(Method::GET, TARGET, &headers);
+            let (at_once, head, body) = api.ask(get).await;
+            assert!(at_once && body.is_empty() && head.starts_with(status));
+            let router = api.routes.router.clone();
+            let mut by_router = router.oneshot(get()).await.unwrap();
+            // The connection does what is right with it where there is no content.
+            by_router.headers_mut().remove(header::CONTENT_LENGTH);
+            assert_eq!(head, shown(&by_router));
         }
-        let (at_once, head, body) = api.ask(|| request(Method::HEAD, TARGET, &headers)).await;
-        assert!(!at_once && body.is_empty());
-        assert_eq!(head, first.1);
+        // All else goes another way.
+        let as_head = || request(Method::HEAD, TARGET, &headers);
+        assert_eq!(api.ask(as_head).await, (false, head, Vec::new()));
         for method in [Method::POST, Method::OPTIONS] {
-            assert!(
-                !api.ask(|| request(method.clone(), TARGET, &headers))
-                    .await
-                    .0
-            );
+            let other = || request(method.clone(), TARGET, &headers);
+            assert!(!api.ask(other).await.0);
         }
     }
 }
@@ -122,31 +123,30 @@ async fn what_is_asked_again_is_answered_the_same_without_the_router() {
 #[tokio::test]
 async fn what_has_changed_is_not_answered_from_memory() {
     let api = Api::new();
-    api.settle();
     let get = || request(Method::GET, TARGET, &[]);
     for _ in 0..2 {
         api.ask(get).await;
     }
     let (at_once, _, before) = api.ask(get).await;
     assert!(at_once);
-    // Another coding is another answer; so is another target, even of the same range.
+    // Another coding is another answer; another target is read first, even if it means the same.
     let gzip = || request(Method::GET, TARGET, &[("accept-encoding", "gzip")]);
     assert!(!api.ask(gzip).await.0);
-    let other = format!("{TARGET}&x");
-    let other = api.ask(|| request(Method::GET, &other, &[])).await;
-    assert!(!other.0);
-    assert_eq!(other.2, before);
+    let spelled = format!("{TARGET}&x");
+    let (at_once, _, same) = api.ask(|| request(Method::GET, &spelled, &[])).await;
+    assert_eq!((at_once, &same), (false, &before));
+    // A shorter one inside of another changes nothing.
     api.add("00:01.000000-1.0-full");
     let (at_once, _, same) = api.ask(get).await;
-    assert!(!at_once);
-    assert_eq!(
-        same, before,
-        "a shorter one inside of another changes nothing"
-    );
-    fs::remove_dir_all(api.base.path().join("c/q/2026-01-02T03")).unwrap();
+    assert_eq!((at_once, &same), (false, &before));
+    api.settle();
+    api.ask(get).await;
+    assert!(api.ask(get).await.0);
+    let segments = |text: &[u8]| String::from_utf8_lossy(text).matches("#EXTINF").count();
+    assert_eq!(segments(&before), 2);
+    fs::remove_dir_all(api.base.path().join(HOUR)).unwrap();
     let (at_once, _, none) = api.ask(get).await;
-    assert!(!at_once);
-    assert!(!none.windows(7).any(|word| word == b"#EXTINF"));
+    assert_eq!((at_once, segments(&none)), (false, 0));
     fs::remove_dir_all(api.base.path().join("c")).unwrap();
     let (at_once, head, _) = api.ask(get).await;
     assert!(!at_once && head.starts_with("404"), "{head}");

@@ -30,8 +30,8 @@ const LIMIT: usize = 32 << 20;
 /// Larger ones are asked for seldom, and would drive out all others.
 const LIMIT_EACH: usize = 8 << 20;
 
-/// What an answer takes beside its text, in bytes: many are short.
-const OVERHEAD: usize = 1024;
+/// What an answer takes beside its text, its head above all, in bytes: many are short.
+const OVERHEAD: usize = 2048;
 
 static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
     let help = "Memory for playlists as they were last sent";

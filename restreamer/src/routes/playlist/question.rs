@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use common::names::{PathPart, Quality};
 use common::segment::Hour;
 use common::selection::TimeRange;
@@ -20,6 +20,9 @@ use crate::routes::encoding::Encoding;
 /// found in a better copy.
 const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
+/// What the targets of playlists begin with; no other takes time here.
+const PLAYLISTS: &str = "/playlist/";
+
 /// How many targets are remembered: more than there are answers of an hour to keep.
 const MOST: usize = 512;
 
@@ -33,6 +36,8 @@ pub(super) struct Question {
     pub(super) bounds: Bounds,
     /// Of one whose answer is worth keeping: its range, and every hour that it may need.
     kept: Option<(TimeRange, Vec<Hour>)>,
+    /// On which day it was read: `10:30` is today's, whatever the day is.
+    day: NaiveDate,
 }
 
 impl Question {
@@ -48,11 +53,14 @@ impl Question {
             channel: channel.clone().into(),
             quality: Quality::new(stem(name.as_str())?)?,
         };
+        // First: at worst it is read again, should midnight lie between.
+        let day = today();
         let bounds = Params::parse(query).bounds()?;
         Ok(Question {
             rendition: Arc::new(rendition),
             bounds,
             kept: range::asked_again(bounds),
+            day,
         })
     }
 
@@ -84,8 +92,13 @@ impl Question {
     }
 }
 
+/// Times without a date are of this day.
+pub(super) fn today() -> NaiveDate {
+    Utc::now().date_naive()
+}
+
 /// The targets (path and query, as they were sent) that were asked again lately, and what they mean.
-/// That never changes: nothing here is ever out of date.
+/// That stays the same for as long as the day does.
 #[derive(Debug, Default)]
 pub(crate) struct Questions(Mutex<Read>);
 
@@ -97,9 +110,13 @@ struct Read {
 }
 
 impl Questions {
-    /// What a target asks for, if it was noted.
-    pub(super) fn get(&self, target: &str) -> Option<Arc<Question>> {
-        self.read().questions.get(target).cloned()
+    /// What a target asks for, if it was noted on this day.
+    pub(super) fn get(&self, target: &str, day: NaiveDate) -> Option<Arc<Question>> {
+        if target.len() > LONGEST || !target.starts_with(PLAYLISTS) {
+            return None;
+        }
+        let question = self.read().questions.get(target).cloned();
+        question.filter(|question| question.day == day)
     }
 
     /// Notes what a target asks for, in the place of others.
@@ -140,25 +157,46 @@ mod tests {
     fn memory_is_bounded_and_the_oldest_go() {
         let questions = Questions::default();
         let (one, other) = (question(1), question(2));
-        questions.note("/0", &other);
+        let note =
+            |target: &str, question| questions.note(&format!("{PLAYLISTS}{target}"), question);
+        let get = |target: &str| questions.get(&format!("{PLAYLISTS}{target}"), one.day);
+        note("0", &other);
         for n in 0..MOST {
-            questions.note(&format!("/{n}"), &one);
+            note(&n.to_string(), &one);
         }
         // All are there, and the last word counts.
         for n in 0..MOST {
-            assert!(Arc::ptr_eq(&questions.get(&format!("/{n}")).unwrap(), &one));
+            assert!(Arc::ptr_eq(&get(&n.to_string()).unwrap(), &one));
         }
-        questions.note("/new", &other);
-        assert!(questions.get("/0").is_none());
-        assert!(Arc::ptr_eq(&questions.get("/new").unwrap(), &other));
+        note("new", &other);
+        assert!(get("0").is_none());
+        assert!(Arc::ptr_eq(&get("new").unwrap(), &other));
         let read = questions.read();
         assert_eq!((read.questions.len(), read.order.len()), (MOST, MOST));
         drop(read);
-        let long = "x".repeat(LONGEST);
-        questions.note(&long, &one);
-        assert!(questions.get(&long).is_some());
-        let long = "x".repeat(LONGEST + 1);
-        questions.note(&long, &one);
-        assert!(questions.get(&long).is_none());
+        let long = "x".repeat(LONGEST - PLAYLISTS.len());
+        note(&long, &one);
+        assert!(get(&long).is_some());
+        note(&format!("{long}x"), &one);
+        assert!(get(&format!("{long}x")).is_none());
+        assert_eq!(questions.read().order.len(), MOST);
+    }
+
+    #[test]
+    fn another_day_a_time_may_be_another() {
+        let questions = Questions::default();
+        let (yesterday, today) = (question(1), question(2));
+        let day = today.day;
+        let yesterday = Arc::new(Question {
+            day: day.pred_opt().unwrap(),
+            ..Arc::into_inner(yesterday).unwrap()
+        });
+        let target = "/playlist/c/q.m3u8?start=10:30&end=11:30";
+        questions.note(target, &yesterday);
+        assert!(questions.get(target, day).is_none());
+        assert!(questions.get(target, yesterday.day).is_some());
+        questions.note(target, &today);
+        assert!(Arc::ptr_eq(&questions.get(target, day).unwrap(), &today));
+        assert_eq!(questions.read().order.len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Instant;
 
 use super::bare;
 use super::cpus;
@@ -174,9 +175,10 @@ async fn apart(site: &Site, one: &str, bare: &str) {
     for _ in 0..TURNS {
         for (name, load, pids) in &contenders {
             let (before, idle) = (cpu_time(pids), cpus::idle(&clients));
+            let begun = Instant::now();
             let done = wrk_on(&clients, load, CONNECTIONS, TURN / 2).await;
             assert_eq!(done.errors, 0, "{name}");
-            let idle = (cpus::idle(&clients) - idle) / done.seconds;
+            let idle = (cpus::idle(&clients) - idle) / begun.elapsed().as_secs_f64();
             busy.add(name, 1.0 - idle.min(1.0));
             let cost = (cpu_time(pids) - before) / done.requests * 1e6;
             figures.add(name, done.rate(), done.bytes / done.seconds / 1e9, cost);
