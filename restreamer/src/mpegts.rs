@@ -2,7 +2,8 @@
 //!
 //! [`demux`](demux::demux) takes a segment apart into access units with their times; [`video`]
 //! tells key pictures from others, [`audio`] finds the frames in a PES packet; [`mux`] puts units
-//! together again; [`retime`] gives packets other times without looking at what is in them.
+//! together again; [`retime`] gives packets other times, [`renumber`] other numbers, without looking at
+//! what is in them.
 //!
 //! Not here: anything that decodes a picture. Streams other than H.264, H.265 and sound are
 //! carried, not understood.
@@ -12,6 +13,7 @@ pub mod demux;
 pub mod mux;
 pub mod packet;
 pub mod pes;
+pub mod renumber;
 pub mod retime;
 pub mod tables;
 pub mod time;

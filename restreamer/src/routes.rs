@@ -19,14 +19,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
 use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 use common::serve;
 use futures::future::{Either, Ready, ready};
+use futures::stream;
 use tower::Service;
 use tower_http::cors::{Any, CorsLayer};
 
@@ -156,6 +159,12 @@ fn json_names(request: &HeaderMap, names: &Names) -> Response {
         Encoding::Gzip => names.gzipped(),
     };
     (head, content.clone()).into_response()
+}
+
+/// The body of an answer to HEAD where nobody knows yet how long the one to GET will be: an empty
+/// one would say that it has none (RFC 9110 §8.6).
+fn of_unknown_length() -> Body {
+    Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }
 
 /// The head of an answer that may be another at any moment: a cache has to ask each time.

@@ -134,8 +134,15 @@ pub(crate) async fn encode(
 
 fn start(job: &Job, target: Target, layout: Layout) -> Running {
     let threads = job.threads();
+    // Where pictures become larger or smaller, the graph goes on (its first filter sees to it) instead
+    // of beginning anew with all its counts of time.
+    let goes_on = if layout.has_video {
+        "-reinit_filter:v 0"
+    } else {
+        ""
+    };
     let mut arguments: Vec<OsString> = format!(
-        "-copyts -flags +output_corrupt -threads {threads} -f mpegts -i pipe:0 -filter_complex"
+        "-copyts -flags +output_corrupt -threads {threads} {goes_on} -f mpegts -i pipe:0 -filter_complex"
     )
     .split_whitespace()
     .map(Into::into)

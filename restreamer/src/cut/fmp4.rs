@@ -6,6 +6,9 @@ use std::io;
 /// More boxes than that before the first fragment are no segment.
 const MAX_BOXES: usize = 64;
 
+/// More boxes than that are no segment of some seconds.
+const MAX_FRAGMENT_BOXES: usize = 100_000;
+
 /// The longest init section that is compared with others, in bytes.
 pub(crate) const MAX_INIT: u64 = 4 << 20;
 
@@ -53,6 +56,46 @@ pub(crate) fn init_length(
         };
     }
     Ok(if has_moov { at } else { 0 })
+}
+
+/// Where the last whole fragment of a file that may be cut short ends, in bytes; what follows it would
+/// take bytes of the next file for its own. `init` is where the init section ends.
+///
+/// # Errors
+/// What `read` fails with.
+pub(crate) fn whole_length(
+    init: u64,
+    length: u64,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<u64> {
+    let (mut at, mut whole, mut has_moof) = (init, init, false);
+    for _ in 0..MAX_FRAGMENT_BOXES {
+        let mut head = [0; 16];
+        let filled = read(at, &mut head)?;
+        if filled < 8 {
+            break;
+        }
+        let size = match u32_at(&head, 0) {
+            1 if filled == 16 => u64::from(u32_at(&head, 8)) << 32 | u64::from(u32_at(&head, 12)),
+            size => u64::from(size),
+        };
+        // One up to the file's end may be cut short, too.
+        match at.checked_add(size) {
+            Some(next) if size >= 8 && next <= length => at = next,
+            _ => break,
+        }
+        has_moof |= &head[4..8] == b"moof";
+        if has_moof && &head[4..8] == b"mdat" {
+            (whole, has_moof) = (at, false);
+        }
+    }
+    Ok(whole)
+}
+
+/// True iff an init section has a track of pictures (ISO 14496-12 §8.4.3: `hdlr` with `vide`).
+pub(crate) fn has_pictures(init: &[u8]) -> bool {
+    let mut found = memchr::memmem::find_iter(init, b"hdlr");
+    found.any(|at| init.get(at + 12..at + 16) == Some(b"vide"))
 }
 
 fn u32_at(bytes: &[u8; 16], at: usize) -> u32 {

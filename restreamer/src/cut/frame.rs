@@ -14,7 +14,7 @@ use self::png::{Netpbm, png_of};
 use super::WANTED_FROM;
 use super::behind::blocking;
 use super::encode::EncodeError;
-use super::load::load;
+use super::load::{load, usable};
 use super::stretch::Stretch;
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
@@ -39,10 +39,11 @@ const NO_LOOK: &str = "-nofind_stream_info -strict 1";
 /// 406 if there are no pictures; what a segment or ffmpeg fails with.
 pub(crate) async fn frame(
     job: &Job,
-    stretch: &Stretch,
+    stretch: Stretch,
     instant: DateTime<Utc>,
 ) -> Result<Bytes, ApiError> {
     let nothing = || ApiError::NotAcceptable("timestamp: there are no pictures".to_owned());
+    let stretch = usable(job, stretch).await?.ok_or_else(nothing)?;
     let source = stretch.sources.first().ok_or_else(nothing)?;
     let footage = load(job, source).await?.footage;
     let pictures = footage.pictures();
@@ -51,11 +52,18 @@ pub(crate) async fn frame(
     let first = match first(&pictures, target) {
         Some(first) => first,
         None => {
-            // It needs the end of the segment before.
-            if let Some(before) = stretch.before.last() {
+            // It needs what comes before, back to a key picture.
+            let mut next = footage.shown;
+            for before in stretch.before.iter().rev() {
                 let mut before = load(job, before).await?.footage;
-                before.follow(footage.shown);
-                units = end(before);
+                before.follow(next);
+                next = before.shown;
+                let (mut earlier, begins) = end(before);
+                earlier.append(&mut units);
+                units = earlier;
+                if begins {
+                    break;
+                }
             }
             0
         }
@@ -154,8 +162,8 @@ fn first(pictures: &[Picture], target: usize) -> Option<usize> {
         })
 }
 
-/// The pictures of a segment from its last key picture on.
-fn end(footage: Footage) -> Vec<Unit> {
+/// The pictures of a segment from its last key picture on; without one, all, and false.
+fn end(footage: Footage) -> (Vec<Unit>, bool) {
     let pictures = footage.pictures();
     let key = pictures
         .iter()
@@ -165,7 +173,7 @@ fn end(footage: Footage) -> Vec<Unit> {
         .map(|picture| footage.media.units[picture.unit].clone())
         .collect::<Vec<_>>();
     say_parameters(&footage, &mut kept);
-    kept
+    (kept, key.is_some())
 }
 
 /// Puts what a decoder has to know in front of the first of some of a segment's pictures, unless it

@@ -15,7 +15,7 @@ use super::stretch::{Source, Stretch};
 use crate::error::ApiError;
 
 /// Segments that follow one another closer than that do so without a hole (SPEC §3), in µs.
-const TOLERANCE_MICROS: i64 = 10_000;
+pub(crate) const TOLERANCE_MICROS: i64 = 10_000;
 
 /// So many segments before a stretch are enough for whatever its first pictures need.
 const MAX_BEFORE: usize = 12;
@@ -139,6 +139,14 @@ struct Run {
     after: Option<Source>,
 }
 
+impl Run {
+    /// Those that another one follows without a hole.
+    fn followed(&self) -> &[Source] {
+        let last = self.sources.len() - usize::from(self.after.is_none());
+        &self.sources[..last]
+    }
+}
+
 impl Covered {
     /// Picks what there is of a range from the best segments of its hours, in order of time.
     /// `locate` says where a segment's file is.
@@ -170,8 +178,15 @@ impl Covered {
     /// # Errors
     /// [`PlanError`] if nothing is.
     pub(crate) fn of_instant(&self, instant: DateTime<Utc>) -> Result<Stretch, PlanError> {
-        let end = instant + TimeDelta::microseconds(1);
-        let found = self.within(instant, end).into_iter().next();
+        let moment = TimeDelta::microseconds(1);
+        let at = |instant| self.within(instant, instant + moment).into_iter().next();
+        // Between two segments that are no hole apart, the first one's last picture is shown.
+        let before = || {
+            let ended = self.runs.iter().flat_map(Run::followed);
+            let mut ended = ended.filter(|source| source.segment.end() <= instant);
+            at(ended.next_back()?.segment.end() - moment)
+        };
+        let found = at(instant).or_else(before);
         found.ok_or(PlanError::NotThere { instant })
     }
 

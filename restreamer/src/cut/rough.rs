@@ -143,11 +143,28 @@ fn open_source(
     };
     let mut init = None;
     if content_type::is_mp4(&file.first_bytes) {
-        let found = read_init(file.file(), file.length);
-        let found = found.map_err(|error| {
+        let failed = |error: io::Error| {
             let reason = format!("{}: {error}", source.path.display());
             ApiError::internal("read a segment", &reason)
-        })?;
+        };
+        let is_full = source.segment.is_full();
+        let found = match read_init(file.file(), file.length) {
+            // It ends within what would have to be known first.
+            Err(error) if !is_full && error.kind() == io::ErrorKind::InvalidData => {
+                span.end = 0;
+                return Ok(Opened {
+                    file,
+                    span,
+                    init: before,
+                });
+            }
+            found => found.map_err(failed)?,
+        };
+        if !is_full {
+            let read = |at, buffer: &mut [u8]| file.file().read_at(buffer, at);
+            let whole = fmp4::whole_length(found.len() as u64, file.length, read);
+            span.end = whole.map_err(failed)?;
+        }
         let is_new = found.is_empty() || before.as_deref() != Some(&*found);
         span.start = if is_new { 0 } else { found.len() as u64 };
         init = if found.is_empty() {

@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::encode::{EncodeError, Target, cross_fade, encode};
 use super::exact::{ExactError, Piece, pieces, retimed};
+use super::load::{self, LoadError};
 use super::plan::{Clip, Part};
 use super::request::CutType;
 use super::stretch::Stretch;
@@ -31,7 +32,7 @@ const MAX_BEFORE_START: usize = 64 << 20;
 /// # Errors
 /// If there are no first bytes.
 pub(crate) async fn run(job: Job, kind: CutType, parts: Vec<Part>) -> Result<ByteStream, ApiError> {
-    let mut parts: VecDeque<Part> = parts.into();
+    let mut parts = usable_parts(&job, parts).await?;
     let made = if let Some(Part::Encode(clips)) = parts.front_mut() {
         let clips = std::mem::take(clips);
         let running = encode(&job, Target::from(kind), clips).await;
@@ -45,6 +46,38 @@ pub(crate) async fn run(job: Job, kind: CutType, parts: Vec<Part>) -> Result<Byt
         retimed(retimer, joined(job, parts)).boxed()
     };
     begun(made).await
+}
+
+/// The parts without segments of which nothing can be used.
+async fn usable_parts(job: &Job, parts: Vec<Part>) -> Result<VecDeque<Part>, LoadError> {
+    let usable = async |stretches: Vec<Stretch>| {
+        let mut left = Vec::new();
+        for stretch in stretches {
+            left.extend(load::usable(job, stretch).await?);
+        }
+        Ok::<_, LoadError>(left)
+    };
+    let mut left = VecDeque::new();
+    for part in parts {
+        left.push_back(match part {
+            Part::Copy(sources) => Part::Copy(sources),
+            Part::Exact(stretches) => Part::Exact(usable(stretches).await?),
+            Part::Encode(clips) => {
+                let mut kept = Vec::new();
+                for Clip { stretches, fade } in clips {
+                    let stretches = usable(stretches).await?;
+                    kept.push(Clip { stretches, fade });
+                }
+                Part::Encode(kept)
+            }
+            Part::CrossFade { from, to, fade } => Part::CrossFade {
+                from: usable(from).await?,
+                to: usable(to).await?,
+                fade,
+            },
+        });
+    }
+    Ok(left)
 }
 
 /// Waits for the first bytes.

@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 
 use super::behind::blocking;
 use super::encode::{EncodeError, sound};
+use super::load::usable;
 use super::plan::Clip;
 use super::stretch::Stretch;
 use crate::error::{ApiError, shown};
@@ -75,12 +76,14 @@ impl Size {
 /// 406 if there is no sound; what a segment or ffmpeg fails with.
 pub(crate) async fn waveform(job: &Job, stretch: Stretch, size: Size) -> Result<Vec<u8>, ApiError> {
     let length = stretch.until - stretch.from;
+    let nothing = || ApiError::NotAcceptable("there is no sound".to_owned());
+    let stretch = usable(job, stretch).await?.ok_or_else(nothing)?;
     let clip = Clip {
         stretches: vec![stretch],
         fade: None,
     };
     let Some(running) = sound(job, LIMIT, vec![clip], RATE).await? else {
-        return Err(ApiError::NotAcceptable("there is no sound".to_owned()));
+        return Err(nothing());
     };
     let frames = length.num_microseconds().unwrap_or(0) as u64 * u64::from(RATE) / 1_000_000;
     let levels = levels(running, Columns::new(size.width, frames)).await?;

@@ -32,6 +32,9 @@ pub(crate) enum FfmpegError {
     /// It ran longer than it may.
     #[error("ffmpeg took longer than {} s", .0.as_secs())]
     TooLong(Duration),
+    /// It neither wrote anything nor ended.
+    #[error("ffmpeg stood still for {} s", .0.as_secs())]
+    StoodStill(Duration),
     /// It wrote more than anybody would want.
     #[error("ffmpeg wrote more than {limit} bytes")]
     TooMuch {

@@ -21,6 +21,11 @@ use super::{Counted, FAILURES, Ffmpeg, FfmpegError, Input, RUNNING, RUNS, SECOND
 /// As much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
+/// One that has written nothing for so long, although somebody waits for it, has no end: it would
+/// keep a permit from others for as long as its client stays. The first pictures of 4K in VP9 are there
+/// sooner on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// So much of what it said last is kept, in bytes.
 const KEPT_OF_ERRORS: usize = 2048;
 
@@ -219,9 +224,9 @@ async fn work(
         loop {
             let mut chunk = BytesMut::with_capacity(CHUNK);
             // A whole chunk, if it comes at once: fewer and larger pieces for everybody behind.
-            let read = stdout
-                .read_buf(&mut chunk)
-                .await
+            let read = timeout(PATIENCE, stdout.read_buf(&mut chunk)).await;
+            let read = read
+                .map_err(|_| FfmpegError::StoodStill(PATIENCE))?
                 .map_err(FfmpegError::Run)?;
             if read == 0 {
                 return Ok(());

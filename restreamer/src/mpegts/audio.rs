@@ -64,6 +64,27 @@ pub fn frames(codec: Codec, bytes: &[u8]) -> Option<Vec<Frame>> {
     Some(frames)
 }
 
+/// What a decoder of AAC is set up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdtsForm {
+    /// In Hz.
+    pub rate: i64,
+    /// How many channels.
+    pub channels: u8,
+}
+
+/// What a decoder has to be set up for to read ADTS frames; `None` if the first one does not say.
+#[must_use]
+pub fn adts_form(bytes: &[u8]) -> Option<AdtsForm> {
+    let rate = adts(bytes)?.rate;
+    let channels = match (bytes[2] & 0x01) << 2 | bytes[3] >> 6 {
+        0 => return None,
+        7 => 8,
+        channels => channels,
+    };
+    Some(AdtsForm { rate, channels })
+}
+
 /// What is needed to read any head, in bytes.
 const LONGEST_HEAD: usize = 7;
 

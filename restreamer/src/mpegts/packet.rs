@@ -114,6 +114,13 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Gives a packet to another stream.
+pub fn set_pid(bytes: &mut [u8; PACKET], pid: u16) {
+    let [high, low] = pid.to_be_bytes();
+    bytes[1] = bytes[1] & 0xe0 | high & 0x1f;
+    bytes[2] = low;
+}
+
 /// Changes the counter.
 pub fn set_counter(packet: &mut [u8; PACKET], counter: u8) {
     packet[3] = packet[3] & 0xf0 | counter & 0x0f;

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use common::serve::FileSender;
 
-use super::blocking;
 use super::naming::{rendition, tell_name};
 use super::segments::content_type;
+use super::{blocking, of_unknown_length};
 use crate::App;
 use crate::cut::covered::covered;
 use crate::cut::plan::{Part, Plan, plan};
@@ -46,7 +46,7 @@ pub(super) async fn cut(
     let (kind, head) = (request.kind, head(&rendition, &request));
     let plan = planned(&app, &rendition, request).await?;
     if method == Method::HEAD {
-        return Ok((head, Body::empty()).into_response());
+        return Ok((head, of_unknown_length()).into_response());
     }
     let Rendition { channel, quality } = &*rendition;
     let what = format!("{channel}/{quality}?{}", query.unwrap_or_default());

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
@@ -10,12 +9,12 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::selection::TimeRange;
 
-use super::blocking;
 use super::naming::{rendition, tell_name};
+use super::{blocking, of_unknown_length};
 use crate::App;
 use crate::cut::covered::covered;
 use crate::cut::frame::frame;
-use crate::cut::plan::Covered;
+use crate::cut::plan::{Covered, TOLERANCE_MICROS};
 use crate::cut::waveform::{MAX_LENGTH, Size, waveform};
 use crate::error::ApiError;
 use crate::index::Rendition;
@@ -38,17 +37,18 @@ pub(super) async fn of_instant(
     let rendition = Arc::new(rendition(&parts, SUFFIX)?);
     let instant = Params::parse(query.as_deref()).time("timestamp")?;
     let instant = instant.ok_or_else(|| missing("timestamp"))?;
+    // What ended right before it may be what is shown then.
     let range = TimeRange {
-        start: instant,
+        start: earlier(instant, TimeDelta::microseconds(TOLERANCE_MICROS)),
         end: instant + TimeDelta::microseconds(1),
     };
     let covered = look_up(&app, &rendition, range).await?;
     let stretch = covered.of_instant(instant)?;
     let head = head(&rendition, &[instant]);
     if method == Method::HEAD {
-        return Ok((head, Body::empty()).into_response());
+        return Ok((head, of_unknown_length()).into_response());
     }
-    let picture = frame(&app.ffmpeg.job(), &stretch, instant).await?;
+    let picture = frame(&app.ffmpeg.job(), stretch, instant).await?;
     Ok((head, picture).into_response())
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn of_sound(
     let stretch = covered.of_range(range)?;
     let head = head(&rendition, &[range.start, range.end]);
     if method == Method::HEAD {
-        return Ok((head, Body::empty()).into_response());
+        return Ok((head, of_unknown_length()).into_response());
     }
     let image = waveform(&app.ffmpeg.job(), stretch, size).await?;
     Ok((head, Bytes::from(image)).into_response())
@@ -102,6 +102,12 @@ fn head(rendition: &Rendition, times: &[DateTime<Utc>]) -> HeaderMap {
     head.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     tell_name(&mut head, "inline", rendition, times, "png");
     head
+}
+
+/// A time, so much earlier; at the start of time, that.
+fn earlier(time: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    time.checked_sub_signed(by)
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 fn missing(name: &str) -> ApiError {

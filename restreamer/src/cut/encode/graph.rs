@@ -63,7 +63,8 @@ fn video(scenes: &[Scene]) -> String {
     // Of what xfade wants, the same count of time on both sides, and a rate of pictures that is
     // known, the second comes from the stream. (The filter fps would make sure of it, but moves
     // last pictures.)
-    let mut text = split("[0:v:0]", "split", "s", scenes.len());
+    // Pictures of another size later on are made as large as the first.
+    let mut text = split("[0:v:0]scale,", "split", "s", scenes.len());
     for (number, scene) in scenes.iter().enumerate() {
         let Scene { start, end, .. } = scene;
         let _ = write!(
@@ -107,7 +108,7 @@ fn audio(scenes: &[Scene]) -> String {
         let _ = write!(
             text,
             "[t{number}]atrim=start={start}:end={},asetpts=PTS-{start}/TB,\
-             aresample=async=1000:first_pts=0,apad=whole_dur={length},atrim=end={length}[a{number}];",
+             aresample=async=1000:first_pts=0:flags=+res,apad=whole_dur={length},atrim=end={length}[a{number}];",
             seconds(scene.end),
         );
     }
@@ -159,9 +160,9 @@ mod tests {
         let graph = graph(&[scene(90_000, 270_000, Join::Hard)], true, true);
         assert_eq!(
             graph,
-            "[0:v:0]split=1[s0];[s0]trim=start_pts=90000:end_pts=268200,setpts=PTS-90000,settb=AVTB[v0];[v0]null[v];\
+            "[0:v:0]scale,split=1[s0];[s0]trim=start_pts=90000:end_pts=268200,setpts=PTS-90000,settb=AVTB[v0];[v0]null[v];\
              [0:a:0]asplit=1[t0];[t0]atrim=start=1.000000:end=3.000000,asetpts=PTS-1.000000/TB,\
-             aresample=async=1000:first_pts=0,apad=whole_dur=2.000000,atrim=end=2.000000[a0];[a0]anull[a]"
+             aresample=async=1000:first_pts=0:flags=+res,apad=whole_dur=2.000000,atrim=end=2.000000[a0];[a0]anull[a]"
         );
     }
 

@@ -2,19 +2,23 @@
 //! times.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use super::graph::{Join, Scene};
-use crate::cut::load::{LoadError, Loaded, load};
+use crate::cut::load::{self, LoadError, Loaded, Sound, load};
 use crate::cut::plan::Clip;
 use crate::cut::stretch::{Source, Stretch};
 use crate::ffmpeg::Job;
 use crate::footage::{Footage, Picture};
+use crate::mpegts::audio::AdtsForm;
+use crate::mpegts::demux::Damage;
 use crate::mpegts::packet::{self, PACKET, Packet};
 use crate::mpegts::pes::{self, Head};
+use crate::mpegts::renumber::Renumberer;
 use crate::mpegts::retime::Retimer;
 use crate::mpegts::tables::{Codec, Program, Stream};
 use crate::mpegts::time::{TICKS_A_SECOND, ticks, unwrap_near};
@@ -39,8 +43,10 @@ pub(super) struct Layout {
     pub(super) scenes: Vec<Scene>,
     pub(super) has_video: bool,
     pub(super) has_audio: bool,
-    /// What the first of it is like.
+    /// What the first of it is like, and the program as which all of it is fed.
     pub(super) model: Option<Model>,
+    /// What its sound is like, if that matters.
+    sound: Option<AdtsForm>,
     /// True iff only sound is fed.
     sound_only: bool,
     /// Each with what is to be added to the ticks from the stretch's start.
@@ -114,6 +120,7 @@ impl Layout {
             has_video: false,
             has_audio: false,
             model: None,
+            sound: None,
             sources: Vec::new(),
         };
         for clip in clips {
@@ -147,13 +154,9 @@ impl Layout {
         let tail = load(job, last).await?.footage;
         let has_video = head.main.codec.is_video() && !self.sound_only;
         self.has_video |= has_video;
-        self.has_audio |= head
-            .media
-            .program
-            .streams
-            .iter()
-            .any(|stream| stream.codec.is_audio());
-        self.model.get_or_insert_with(|| Model::of(&head));
+        for footage in [&head, &tail] {
+            self.know(footage);
+        }
         let (from, until) = (placed.from, stretch.until.timestamp_micros());
         let mut scene = Scene {
             start: placed.base,
@@ -200,6 +203,25 @@ impl Layout {
         );
         self.scenes.push(scene);
         Ok(())
+    }
+
+    /// Notes what a segment is like. What is fed has pictures and sound from the start on, if any of it
+    /// has.
+    fn know(&mut self, footage: &Footage) {
+        let model = Model::of(footage);
+        let has_sound = model.sound().is_some();
+        self.sound = self.sound.or_else(|| load::sound(footage));
+        match &mut self.model {
+            None => self.model = Some(model),
+            Some(known) => {
+                let same_video = model.program.video().map(|stream| stream.codec)
+                    == known.program.video().map(|stream| stream.codec);
+                if has_sound && known.sound().is_none() && same_video {
+                    known.program = model.program;
+                }
+            }
+        }
+        self.has_audio |= has_sound;
     }
 
     /// Which of the segments before a stretch its first pictures, or its first sound, need.
@@ -268,20 +290,38 @@ impl Layout {
     /// before it.
     pub(super) fn feed(self, job: Job) -> BoxStream<'static, io::Result<Bytes>> {
         let sound_only = self.sound_only;
+        // Streams may have other numbers later on.
+        let program = self.model.map(|model| Arc::new(model.program));
         let sources = self.sources.into_iter();
-        let sources = sources.map(move |(placed, source)| (placed, source, sound_only));
-        let state = (job, sources, Some(Retimer::of_counters()));
-        let packets = stream::unfold(state, async |(job, mut sources, retimer)| {
+        let sources =
+            sources.map(move |(placed, source)| (placed, source, sound_only, program.clone()));
+        // Whether any was heard yet, too.
+        let sound = (self.sound, false);
+        let state = (job, sources, sound, Some(Retimer::of_counters()));
+        let packets = stream::unfold(state, async |(job, mut sources, mut sound, retimer)| {
             // None after an error.
             let mut retimer = retimer?;
-            let (placed, source, sound_only) = sources.next()?;
+            let (placed, source, sound_only, program) = sources.next()?;
             let placed = async {
-                let loaded = load(&job, &source).await.map_err(io::Error::other)?;
+                let mut loaded = load(&job, &source).await.map_err(io::Error::other)?;
+                if let Some(form) = sound.0
+                    && let Some(made) = made_alike(&loaded.footage, form, sound.1)
+                {
+                    let alike = load::with_sound(&job, &source, loaded, form, made).await;
+                    loaded = alike.map_err(io::Error::other)?;
+                }
+                sound.1 |= load::sound(&loaded.footage).is_some();
                 let work = crate::cut::behind::blocking(move || {
                     let Loaded { mut bytes, footage } = loaded;
                     bytes.truncate(bytes.len() - bytes.len() % PACKET);
                     if sound_only {
                         bytes = sound_of(&bytes, &footage);
+                    }
+                    let other = program.and_then(|to| Renumberer::new(&footage.media.program, &to));
+                    if let Some(other) = other {
+                        // What is damaged in it was an error before, unless it may be skipped.
+                        let made = other.renumber(&bytes, true, Damage::IsSkipped);
+                        bytes = made.unwrap_or(bytes);
                     }
                     place(&mut bytes, placed.shift(&footage), footage.shown);
                     retimer.next_file(&bytes);
@@ -294,11 +334,24 @@ impl Layout {
                 work.await
             };
             Some(match placed.await {
-                Ok((bytes, retimer)) => (Ok(bytes), (job, sources, Some(retimer))),
-                Err(error) => (Err(error), (job, sources, None)),
+                Ok((bytes, retimer)) => (Ok(bytes), (job, sources, sound, Some(retimer))),
+                Err(error) => (Err(error), (job, sources, sound, None)),
             })
         });
         packets.boxed()
+    }
+}
+
+/// What sound has to be made for a segment, so that all have it alike: what decodes it cannot change,
+/// and waits for the first with all pictures in memory.
+fn made_alike(footage: &Footage, form: AdtsForm, is_heard: bool) -> Option<Sound> {
+    match load::sound(footage) {
+        Some(found) => (found != form).then_some(Sound::Converted),
+        None => {
+            let mut streams = footage.media.program.streams.iter();
+            let has_sound = streams.any(|stream| stream.codec.is_audio());
+            (!is_heard && !has_sound).then_some(Sound::Silence)
+        }
     }
 }
 

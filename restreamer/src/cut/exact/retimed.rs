@@ -10,8 +10,12 @@ use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::mpegts::TsError;
+use crate::mpegts::demux::Damage;
 use crate::mpegts::packet::PACKET;
+use crate::mpegts::renumber::{Renumberer, program_of};
 use crate::mpegts::retime::Retimer;
+use crate::mpegts::tables::Program;
 
 use super::{ExactError, Piece, blocking};
 
@@ -54,6 +58,7 @@ async fn send(
     let mut pieces = std::pin::pin!(pieces);
     // Of what was made for edges. Who sends whole segments sends enough.
     let mut sent = 0;
+    let mut numbers = Numbers::default();
     while let Some(piece) = pieces.next().await {
         let (bytes, is_edge) = match piece? {
             Piece::Begins(start) => {
@@ -61,16 +66,19 @@ async fn send(
                 continue;
             }
             Piece::Whole(file) => {
-                retimer = whole(retimer, file, chunks).await?;
+                (retimer, numbers) = whole(retimer, numbers, file, chunks).await?;
                 sent += KNOWN_FROM;
                 continue;
             }
             Piece::Edge(bytes) => (bytes, true),
             Piece::Data(bytes) => (bytes, false),
         };
-        let made = move || rewrite(&mut retimer, bytes, is_edge).map(|bytes| (retimer, bytes));
-        let (same, bytes) = blocking(move || made().map_err(ExactError::Made)).await?;
-        retimer = same;
+        let made = move || {
+            let bytes = rewrite(&mut retimer, &mut numbers, bytes, is_edge)?;
+            Ok((retimer, numbers, bytes))
+        };
+        let bytes;
+        (retimer, numbers, bytes) = blocking(move || made().map_err(ExactError::Made)).await?;
         sent += bytes.len();
         let _ = chunks.send(Ok(bytes)).await;
     }
@@ -86,9 +94,10 @@ async fn send(
 /// Reads a segment and sends it.
 async fn whole(
     mut retimer: Retimer,
+    mut numbers: Numbers,
     file: PathBuf,
     chunks: &mpsc::Sender<Chunk>,
-) -> Result<Retimer, ExactError> {
+) -> Result<(Retimer, Numbers), ExactError> {
     let mut open = None;
     let mut offset = 0;
     loop {
@@ -106,17 +115,17 @@ async fn whole(
             let mut part = (&mut input).take(CHUNK as u64);
             part.read_to_end(&mut bytes).map_err(wrong)?;
             let length = bytes.len();
-            let bytes = rewrite(&mut retimer, bytes, offset == 0);
+            let bytes = rewrite(&mut retimer, &mut numbers, bytes, offset == 0);
             let bytes = bytes.map_err(|mut error| {
                 error.offset += offset;
                 ExactError::Damaged { file: path, error }
             })?;
-            Ok((retimer, input, length, bytes))
+            Ok((retimer, numbers, input, length, bytes))
         };
-        let (same, input, length, bytes) = blocking(read).await?;
-        retimer = same;
+        let (input, length, bytes);
+        (retimer, numbers, input, length, bytes) = blocking(read).await?;
         if length == 0 {
-            return Ok(retimer);
+            return Ok((retimer, numbers));
         }
         open = Some(input);
         offset += length;
@@ -124,11 +133,38 @@ async fn whole(
     }
 }
 
+/// What numbers streams have: those of what was sent first.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// That which was sent first.
+    program: Option<Program>,
+    /// Of the file that is being sent, if it has others.
+    others: Option<Renumberer>,
+}
+
+impl Numbers {
+    /// A file begins.
+    fn begin(&mut self, bytes: &[u8]) {
+        let Some(found) = program_of(bytes) else {
+            return;
+        };
+        let program = self.program.get_or_insert_with(|| found.clone());
+        self.others = Renumberer::new(&found, program);
+    }
+}
+
 fn rewrite(
     retimer: &mut Retimer,
+    numbers: &mut Numbers,
     mut bytes: Vec<u8>,
     is_other_file: bool,
-) -> Result<Bytes, crate::mpegts::TsError> {
+) -> Result<Bytes, TsError> {
+    if is_other_file {
+        numbers.begin(&bytes);
+    }
+    if let Some(others) = &numbers.others {
+        bytes = others.renumber(&bytes, is_other_file, Damage::Fails)?;
+    }
     if is_other_file {
         retimer.next_file(&bytes);
     }
