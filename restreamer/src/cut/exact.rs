@@ -38,6 +38,7 @@ use self::begin::{Begun, begin, end};
 use self::encode::Encoder;
 pub(crate) use self::encode::{level_name, profile_name};
 pub(crate) use self::retimed::retimed;
+pub(super) use self::sound::clip;
 
 /// So many pieces wait to be taken; then no more is made.
 const CHUNKS: usize = 2;

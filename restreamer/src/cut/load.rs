@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,13 +12,16 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::behind::blocking;
+use super::exact::clip;
 use super::fmp4;
 use super::stretch::{Source, Stretch};
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::TsError;
-use crate::mpegts::audio::{AdtsForm, adts_form};
+use crate::mpegts::audio::{AdtsForm, adts_form, frames};
+use crate::mpegts::demux::Unit;
+use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::Codec;
 use crate::mpegts::time::micros;
 use crate::routes::segments::content_type;
@@ -234,12 +238,53 @@ pub(crate) async fn with_sound(
         "-copyts -f mpegts -i pipe:0 {from} -c copy -c:a aac -b:a 192k -ar {rate} -ac {channels} \
          -muxdelay 0 -muxpreload 0 -f mpegts pipe:1"
     );
-    let bytes = made(job, "sound", &arguments, loaded.bytes.into(), CODED.1, true).await;
+    let packets = Bytes::from(loaded.bytes);
+    let bytes = made(job, "sound", &arguments, packets, CODED.1, true).await;
     let bytes = bytes.map_err(|error| LoadError::Made {
         file: source.path.clone(),
         error,
     });
-    apart(source, bytes?).await
+    let alike = apart(source, bytes?).await?;
+    if sound == Sound::Silence {
+        return Ok(alike);
+    }
+    let span = sound_span(&loaded.footage);
+    let trimmed = blocking(move || trimmed(alike.footage, loaded.footage.shown, span)).await;
+    let trimmed = trimmed.map_err(|error| LoadError::Read {
+        file: source.path.clone(),
+        error,
+    });
+    apart(source, trimmed?).await
+}
+
+/// From when until when there is sound, in ticks.
+fn sound_span(footage: &Footage) -> Range<i64> {
+    let sound = footage.media.units.iter();
+    let spans = sound.filter(|unit| unit.codec.is_audio()).map(|unit| {
+        let frames = frames(unit.codec, unit.payload()).unwrap_or_default();
+        let ends = frames.last().map_or(0, |frame| frame.after + frame.ticks);
+        unit.pts..unit.pts + ends
+    });
+    let all = spans.reduce(|all, span| all.start.min(span.start)..all.end.max(span.end));
+    all.unwrap_or_default()
+}
+
+/// Packets without what an encoder puts before and after the sound that it was given: with it, one
+/// segment's would reach into the next one's. `shown` and `span` are of the segment as it was.
+fn trimmed(mut footage: Footage, shown: i64, span: Range<i64>) -> Vec<u8> {
+    footage.follow(shown);
+    let units = footage.media.units.iter();
+    let units = units.filter_map(|unit| match unit.codec.is_audio() {
+        true => clip(unit, span.start, span.end),
+        false => Some(unit.clone()),
+    });
+    let mut units: Vec<Unit> = units.collect();
+    units.sort_by_key(|unit| unit.dts);
+    let mut muxer = Muxer::new(footage.media.program, footage.media.lead);
+    for unit in &units {
+        muxer.add(unit);
+    }
+    muxer.packets()
 }
 
 fn has_pictures(mp4: &Bytes) -> bool {

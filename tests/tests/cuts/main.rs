@@ -2,6 +2,7 @@
 
 mod encoded;
 mod exact;
+mod field;
 mod life;
 mod pictures;
 mod rough;

@@ -77,7 +77,7 @@ impl Reel {
 
 /// The part of a unit that is in `from..until`, to the nearest frame of sound. What is not known
 /// to consist of frames is taken whole or not at all.
-pub(super) fn clip(unit: &Unit, from: i64, until: i64) -> Option<Unit> {
+pub(in crate::cut) fn clip(unit: &Unit, from: i64, until: i64) -> Option<Unit> {
     let frames = audio::frames(unit.codec, unit.payload()).unwrap_or_default();
     let is_in = |after: i64, ticks: i64| {
         let middle = unit.pts + after + ticks / 2;

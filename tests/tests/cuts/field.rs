@@ -1,0 +1,408 @@
+//! What encoders and links do to a recording, and what cuts make of it: starts that jitter, streams
+//! under other numbers, pictures and sound of another form from some segment on, segments cut short.
+
+use std::fs;
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use tests::content::sha256_base64;
+use tests::numbered::{Options, Reading, look};
+use tests::raw;
+use tokio::process::Command;
+
+use crate::support::{Site, bounds, holds, pictures, range, time};
+
+/// Pictures in a segment.
+const EACH: u32 = 50;
+
+/// Six segments of 2 s. Without B-frames any of them can be coded again by itself.
+async fn site() -> Site {
+    let options = Options {
+        seconds: 12.0,
+        b_frames: false,
+        ..Options::default()
+    };
+    Site::start(&options, &[]).await
+}
+
+/// The name of a segment that begins then.
+fn name(start: DateTime<Utc>, duration: f64, kind: &str, content: &[u8]) -> String {
+    format!(
+        "{:02}:{:02}.{:06}-{duration:?}-{kind}-{}.ts",
+        start.minute(),
+        start.second(),
+        start.timestamp_subsec_micros(),
+        sha256_base64(content)
+    )
+}
+
+/// Puts another segment in the place of one.
+fn replace(site: &Site, number: usize, late: TimeDelta, kind: &str, content: &[u8]) {
+    let segment = &site.video.segments[number];
+    fs::remove_file(&segment.path).expect("it was there");
+    let name = name(segment.start + late, 2.0, kind, content);
+    fs::write(segment.path.with_file_name(name), content).expect("a file");
+}
+
+/// What ffmpeg makes of a segment with these arguments.
+async fn made(path: &Path, arguments: &str, format: &str) -> Vec<u8> {
+    let line = format!(
+        "-loglevel error -copyts -i INPUT {arguments} -muxdelay 0 -muxpreload 0 -f {format} pipe:1"
+    );
+    let arguments = line.split(' ').map(|part| match part {
+        "INPUT" => path.as_os_str(),
+        part => part.as_ref(),
+    });
+    let output = Command::new("ffmpeg").args(arguments).output().await;
+    let output = output.expect("ffmpeg");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && !output.stdout.is_empty(),
+        "{said}"
+    );
+    output.stdout
+}
+
+/// Has ffmpeg make others of the segments from one on.
+async fn change_from(site: &Site, first: usize, arguments: &str) {
+    for number in first..site.video.segments.len() {
+        let content = made(&site.video.segments[number].path, arguments, "mpegts").await;
+        replace(site, number, TimeDelta::zero(), "full", &content);
+    }
+}
+
+/// Holds that it has all the sound of so many pictures, and nothing else.
+fn has_sound_of(reading: &Reading, count: usize, what: &str) {
+    let (from, to) = reading.sound.expect("there is sound");
+    let length = count as f64 / 25.0;
+    assert!(
+        (to - from - length).abs() < 0.15,
+        "{what}: sound from {from} to {to}"
+    );
+    assert!(reading.clicks.len() >= count / 8 - 1, "{what}: {reading:?}");
+}
+
+/// The pictures from a number on: from there on there are clicks.
+fn heard(reading: &Reading, first: u32) -> Reading {
+    let pairs = reading
+        .numbers
+        .iter()
+        .copied()
+        .zip(reading.times.iter().copied());
+    let pairs = pairs.filter(|(number, _)| number.is_none_or(|number| number >= first));
+    let (numbers, times) = pairs.unzip();
+    Reading {
+        numbers,
+        times,
+        ..reading.clone()
+    }
+}
+
+#[tokio::test]
+async fn starts_that_jitter_by_milliseconds() {
+    let site = site().await;
+    for (number, millis) in [0, 3, -2, 1, 3, -1].into_iter().enumerate() {
+        let content = fs::read(&site.video.segments[number].path).expect("it is there");
+        replace(
+            &site,
+            number,
+            TimeDelta::milliseconds(millis),
+            "full",
+            &content,
+        );
+    }
+    let query = bounds(site.at(30), site.at(270) - TimeDelta::milliseconds(10));
+    for kind in ["fast", "smart", "mpegts"] {
+        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+        holds(&reading, 30..270, kind);
+        has_sound_of(&reading, 240, kind);
+    }
+    let (first, second) = (
+        range(site.at(40), site.at(80)),
+        range(site.at(170), site.at(220)),
+    );
+    let query = format!("{first}&{second}&transition=fade,0.4&type=mpegts");
+    let reading = site.looked_at(&query).await;
+    assert_eq!(reading.numbers.len(), 40 + 50 - 10);
+    has_sound_of(&reading, 80, "cross-faded");
+}
+
+#[tokio::test]
+async fn streams_under_other_numbers() {
+    let site = site().await;
+    change_from(
+        &site,
+        3,
+        "-c copy -map 0:a -map 0:v -mpegts_start_pid 0x1c0",
+    )
+    .await;
+    let query = bounds(site.at(30), site.at(270));
+    for kind in ["fast", "smart", "mpegts"] {
+        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+        holds(&reading, 30..270, kind);
+        has_sound_of(&reading, 240, kind);
+    }
+    let (first, second) = (
+        range(site.at(40), site.at(80)),
+        range(site.at(170), site.at(220)),
+    );
+    for kind in ["smart", "mpegts"] {
+        let query = format!("{first}&{second}&type={kind}");
+        let reading = site.looked_at(&query).await;
+        holds(&reading, pictures(&[40..80, 170..220]), kind);
+        let query = format!("{first}&{second}&transition=fade,0.4&type={kind}");
+        let reading = site.looked_at(&query).await;
+        assert_eq!(reading.numbers.len(), 40 + 50 - 10, "{kind}");
+        assert_eq!(reading.numbers[79], Some(219), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn sound_of_another_form_and_none_at_first() {
+    let all = 30..270;
+    for (arguments, from) in [
+        ("-c:v copy -c:a aac -ar 44100 -ac 2", 3),
+        ("-c:v copy -an", 0),
+    ] {
+        let site = site().await;
+        let first_sound = if from == 0 { 3 * EACH } else { 0 };
+        // Coded in one piece, as encoders do: at the edges of each there is sound that is not its own.
+        let segments = &site.video.segments[from..from + 3];
+        let pieces = segments.iter().map(|segment| fs::read(&segment.path));
+        let pieces: Vec<Vec<u8>> = pieces.map(|piece| piece.expect("it is there")).collect();
+        let joined = site.node.base_dir().join("joined.ts");
+        fs::write(&joined, pieces.concat()).expect("a file");
+        let content = made(&joined, arguments, "mpegts").await;
+        for segment in segments {
+            fs::remove_file(&segment.path).expect("it was there");
+        }
+        let name = name(segments[0].start, 6.0, "full", &content);
+        fs::write(segments[0].path.with_file_name(name), content).expect("a file");
+        let query = bounds(site.at(all.start), site.at(all.end));
+        let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
+        holds(
+            &heard(&reading, first_sound),
+            all.start.max(first_sound)..all.end,
+            arguments,
+        );
+        assert_eq!(reading.numbers.len(), all.len(), "{arguments}");
+        let (_, to) = reading.sound.expect("there is sound");
+        let ends = reading.times.last().expect("pictures");
+        assert!((to - ends).abs() < 0.15, "{arguments}: {to} {ends}");
+        let clicks = (all.end - all.start.max(first_sound)) / 8;
+        assert!(
+            reading.clicks.len() as u32 + 1 >= clicks,
+            "{arguments}: {reading:?}"
+        );
+        let waveform = format!("/waveform/test/source.png?{query}");
+        assert_eq!(site.node.get(&waveform).await.status, 200, "{arguments}");
+        let (first, second) = (
+            range(site.at(40), site.at(80)),
+            range(site.at(170), site.at(220)),
+        );
+        for kind in ["mpegts", "webm"] {
+            let reading = site
+                .looked_at(&format!("{first}&{second}&type={kind}"))
+                .await;
+            let all = pictures(&[40..80, 170..220]);
+            let all = all.filter(|&number| number >= first_sound);
+            holds(&heard(&reading, first_sound), all, kind);
+            assert_eq!(reading.numbers.len(), 40 + 50, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pictures_of_another_size() {
+    let site = site().await;
+    change_from(
+        &site,
+        3,
+        "-c:a copy -vf scale=384:224:flags=neighbor -c:v libx264 -preset ultrafast -bf 0",
+    )
+    .await;
+    let query = bounds(site.at(30), site.at(270));
+    let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
+    holds(&reading, 30..270, "one range");
+    has_sound_of(&reading, 240, "one range");
+    let (first, second) = (
+        range(site.at(40), site.at(80)),
+        range(site.at(170), site.at(220)),
+    );
+    for kind in ["mpegts", "webm"] {
+        let reading = site
+            .looked_at(&format!("{first}&{second}&type={kind}"))
+            .await;
+        holds(&reading, pictures(&[40..80, 170..220]), kind);
+    }
+}
+
+#[tokio::test]
+async fn segments_cut_short_cost_what_is_not_in_them() {
+    let whole = (3 * EACH) as usize;
+    // So many of 400 parts of it are there.
+    for (kind, parts) in [("suspect", 0), ("partial", 1), ("partial", 200)] {
+        let site = site().await;
+        let content = fs::read(&site.video.segments[3].path).expect("it is there");
+        let kept = content.len() * parts / 400;
+        replace(&site, 3, TimeDelta::zero(), kind, &content[..kept]);
+        let query = bounds(site.at(30), site.at(270));
+        let refused = site.cut(&format!("{query}&type=smart")).await;
+        assert_eq!(refused.status, 406, "{}", refused.text());
+        for cut in ["fast", "smart", "mpegts", "webm"] {
+            let query = format!("{query}&type={cut}&allow_holes=true");
+            let reading = site.looked_at(&query).await;
+            let numbers: Vec<u32> = reading
+                .numbers
+                .iter()
+                .copied()
+                .map(Option::unwrap)
+                .collect();
+            let before = numbers.partition_point(|&number| number < 200);
+            assert!(
+                numbers[..before].iter().copied().eq((30..).take(before)),
+                "{numbers:?}"
+            );
+            assert!(
+                numbers[before..].iter().copied().eq(200..270),
+                "{numbers:?}"
+            );
+            // Something of what is there, if that is more than nothing.
+            let some = before > whole - 30;
+            assert_eq!(some, parts > 1, "{cut} {kept}: {numbers:?}");
+            assert!(before < whole + EACH as usize - 30);
+        }
+        let frame = site
+            .node
+            .get(&format!(
+                "/frame/test/source.png?timestamp={}",
+                time(site.at(160))
+            ))
+            .await;
+        let expected = if parts > 1 { 200 } else { 406 };
+        assert_eq!(frame.status, expected, "{}", frame.text());
+    }
+}
+
+#[tokio::test]
+async fn a_frame_whose_key_picture_is_two_segments_back() {
+    // One key picture in 6 s, divided anew.
+    let options = Options {
+        seconds: 6.0,
+        segment_seconds: 6.0,
+        keys: 1,
+        b_frames: false,
+        ..Options::default()
+    };
+    let site = Site::start(&options, &[]).await;
+    let all = site.video.segments[0].clone();
+    let parts = site.node.base_dir().join("parts");
+    fs::create_dir_all(&parts).expect("a directory");
+    let pattern = parts.join("%d.ts");
+    let arguments = format!(
+        "-c copy -f segment -segment_frames 50,100 -break_non_keyframes 1 -segment_format mpegts {}",
+        pattern.display()
+    );
+    let line = format!(
+        "-loglevel error -copyts -i {} -map 0:v {arguments}",
+        all.path.display()
+    );
+    let status = Command::new("ffmpeg").args(line.split(' ')).status().await;
+    assert!(status.expect("ffmpeg").success());
+    fs::remove_file(&all.path).expect("it was there");
+    for number in 0..3 {
+        let content = fs::read(parts.join(format!("{number}.ts"))).expect("a part");
+        let start = all.start + TimeDelta::seconds(2 * number);
+        // Ends some milliseconds before the next one begins, which is no hole.
+        let name = name(start, 1.992, "full", &content);
+        fs::write(all.path.with_file_name(name), content).expect("a file");
+    }
+    let between = all.start + TimeDelta::milliseconds(3996);
+    for (instant, number) in [
+        (site.at(0), 0),
+        (site.at(75), 75),
+        (site.at(125), 125),
+        (between, 99),
+    ] {
+        let target = format!("/frame/test/source.png?timestamp={}", time(instant));
+        let answer = site.node.get(&target).await;
+        assert_eq!(answer.status, 200, "{number}: {}", answer.text());
+        assert_eq!(look(&answer.body).await.numbers, [Some(number)]);
+    }
+}
+
+#[tokio::test]
+async fn fragmented_mp4_of_what_mpeg_ts_cannot_hold_and_cut_short() {
+    let site = site().await;
+    let fragmented = "-movflags frag_keyframe+delay_moov+default_base_moof";
+    let coded = "-map 0:v -map 0:a -c:v libaom-av1 -cpu-used 8 -crf 20 -g 25 -c:a copy -bsf:a aac_adtstoasc";
+    let directory = site.node.base_dir().join("test/av1/2026-01-02T03");
+    fs::create_dir_all(&directory).expect("a directory");
+    let mut lengths = Vec::new();
+    for (number, segment) in site.video.segments[..4].iter().enumerate() {
+        let content = made(&segment.path, &format!("{coded} {fragmented}"), "mp4").await;
+        // The third of them lacks its end.
+        let (kept, kind) = match number {
+            2 => (content.len() * 2 / 3, "partial"),
+            _ => (content.len(), "full"),
+        };
+        let content = &content[..kept];
+        lengths.push(content.len());
+        fs::write(
+            directory.join(name(segment.start, 2.0, kind, content)),
+            content,
+        )
+        .expect("a file");
+    }
+    let cut = async |query: String| {
+        let target = format!("/cut/test/av1.ts?{query}");
+        let answer = raw::get(site.node.restreamer_address(), &target).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        assert!(answer.complete, "{query}: {:?}", site.log());
+        answer
+    };
+    let query = bounds(site.at(10), site.at(90));
+    for kind in ["smart", "mpegts"] {
+        let reading = look(&cut(format!("{query}&type={kind}")).await.body).await;
+        holds(&reading, 10..90, kind);
+    }
+    let frame = site
+        .node
+        .get(&format!(
+            "/frame/test/av1.png?timestamp={}",
+            time(site.at(60))
+        ))
+        .await;
+    assert_eq!(frame.status, 200, "{}", frame.text());
+    assert_eq!(look(&frame.body).await.numbers, [Some(60)]);
+    // What is cut short takes nothing of what follows with it.
+    let query = format!(
+        "{}&allow_holes=true&type=rough",
+        bounds(site.at(10), site.at(190))
+    );
+    let rough = cut(query).await.body;
+    assert!(rough.len() < lengths.iter().sum::<usize>());
+    let mut at = 0;
+    while at < rough.len() {
+        let size = u32::from_be_bytes(rough[at..at + 4].try_into().expect("four bytes"));
+        assert!(size >= 8, "a box of {size} bytes at {at}");
+        at += size as usize;
+    }
+    assert_eq!(at, rough.len(), "whole boxes alone");
+}
+
+#[tokio::test]
+async fn head_does_not_say_that_there_is_nothing() {
+    let site = site().await;
+    let bounds = bounds(site.at(10), site.at(20));
+    for target in [
+        format!("/cut/test/source.ts?{bounds}&type=smart"),
+        format!("/waveform/test/source.png?{bounds}"),
+        format!("/frame/test/source.png?timestamp={}", time(site.at(10))),
+    ] {
+        let address = site.node.restreamer_address();
+        let answer = raw::request(address, "HEAD", &target, &[]).await;
+        assert_eq!(answer.status, 200, "{target}");
+        assert_eq!(answer.header("content-length"), None, "{target}");
+    }
+}
