@@ -149,6 +149,49 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_short_ends_with_its_last_whole_fragment() {
+        let whole = |init: u64, bytes: &[u8]| {
+            let read = |at: u64, buffer: &mut [u8]| {
+                let rest = &bytes[bytes.len().min(at as usize)..];
+                let length = rest.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&rest[..length]);
+                Ok(length)
+            };
+            whole_length(init, bytes.len() as u64, read).unwrap()
+        };
+        let fragment = [a_box(b"styp", 4), a_box(b"moof", 9), a_box(b"mdat", 99)].concat();
+        let all = [a_box(b"moov", 30), fragment.clone(), fragment.clone()].concat();
+        let (one, two) = (38 + fragment.len(), 38 + 2 * fragment.len());
+        for (kept, expected) in [
+            (two, two),
+            (two - 1, one),
+            (one + 20, one),
+            (one, one),
+            (one - 1, 38),
+            (38, 38),
+        ] {
+            assert_eq!(whole(38, &all[..kept]), expected as u64, "{kept}");
+        }
+        // A fragment's end without its beginning, one up to the file's end, and nonsense.
+        assert_eq!(whole(0, &a_box(b"mdat", 20)), 0);
+        let mut open = [a_box(b"moof", 9), a_box(b"mdat", 50)].concat();
+        open[17..21].fill(0);
+        assert_eq!(whole(0, &open), 0);
+        assert_eq!(whole(0, &[0xff; 50]), 0);
+        assert_eq!(whole(0, &[]), 0);
+    }
+
+    #[test]
+    fn an_init_section_tells_whether_there_are_pictures() {
+        let handler =
+            |kind: &[u8; 4]| [&[0, 0, 0, 33], &b"hdlr"[..], &[0; 8], kind, &[0; 13]].concat();
+        assert!(has_pictures(&[handler(b"soun"), handler(b"vide")].concat()));
+        assert!(!has_pictures(&handler(b"soun")));
+        assert!(!has_pictures(b"hdlr"));
+        assert!(!has_pictures(b""));
+    }
+
+    #[test]
     fn what_is_damaged_is_an_error() {
         for bytes in [
             &b"\0\0\0"[..],

@@ -257,6 +257,21 @@ async fn what_takes_too_long_is_killed() {
     assert!(!exists(&pid));
 }
 
+/// Time goes on at once where all wait for it.
+#[tokio::test(start_paused = true)]
+async fn what_stands_still_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = pool(&directory, "exec sleep 1000", 1, 0);
+    // Nor does it matter that more is fed than it reads.
+    let input = Input::Bytes(vec![Bytes::from(vec![0; 1 << 20])]);
+    let mut running = ffmpeg.job().run("test", vec![], input);
+    let error = running.next().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "ffmpeg stood still for 120 s");
+    assert!(running.next().await.is_none());
+    // None is left that this would wait for.
+    ffmpeg.ended().await;
+}
+
 #[tokio::test]
 async fn jobs_are_refused_when_too_many_wait_and_those_admitted_get_all_they_need() {
     let directory = TempDir::new().unwrap();
