@@ -287,12 +287,16 @@ impl Getter {
             let late = progress.is_late(still, self.timing.body_soft);
             tokio::pin!(late);
             let mut is_late = false;
-            while !is_late {
-                let another = attempts.len() < self.timing.head_hedge().most
-                    && !tried.cut.is_cancelled()
+            // Asked again when a timer has fired: what was true when the wait began may have
+            // changed since, without an attempt having ended.
+            let may_go_on = || {
+                !tried.cut.is_cancelled()
                     && !stops.shutdown.is_cancelled()
-                    && Instant::now() < head_end;
-                let nothing = !heads.iter().any(Progress::has_any);
+                    && Instant::now() < head_end
+            };
+            let nothing = || !heads.iter().any(Progress::has_any);
+            while !is_late {
+                let another = attempts.len() < self.timing.head_hedge().most && may_go_on();
                 tokio::select! {
                     biased;
                     Some(outcome) = attempts.next() => match outcome {
@@ -308,9 +312,12 @@ impl Getter {
                             }
                         }
                     },
-                    () = &mut late, if another => is_late = true,
-                    () = sleep_until(head_end), if nothing && !tried.cut.is_cancelled() => {
-                        tried.cut.cancel();
+                    // Once it may not, it never may again: `late` is not waited for any more.
+                    () = &mut late, if another => is_late = may_go_on(),
+                    () = sleep_until(head_end), if nothing() && !tried.cut.is_cancelled() => {
+                        if nothing() {
+                            tried.cut.cancel();
+                        }
                     }
                     () = sleep_until(body_end), if !tried.cut.is_cancelled() => tried.cut.cancel(),
                 }

@@ -111,6 +111,29 @@ async fn a_late_head_or_body_does_not_wait_for_its_end() {
     scene.expect(&all).await;
 }
 
+/// Six attempts wait for a head, which comes late, but before it would be given up: what then
+/// comes in is not cut off at that time.
+#[tokio::test]
+async fn what_comes_in_is_not_cut_off_because_its_head_was_late() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let segment = scene.stream.push(4000);
+    // In fast time a head may take 6 s; the sixth attempt begins after 2.5 s.
+    let slow = Fault::delay(Duration::from_millis(3500)).dripping(100, Duration::from_millis(100));
+    scene.origin.always(segment.path.as_str(), slow);
+    let downloader = scene.record().await;
+    // 7.5 s after it was first asked for: it is as doubtful as all that took so long.
+    tests::eventually(SOON, "the segment", async || {
+        let all = scene.node.files("test", "source");
+        let whole = all.keys().any(|name| name.contains("-suspect-"));
+        whole.then_some(()).ok_or(format!("{all:?}"))
+    })
+    .await;
+    assert_eq!(scene.origin.count(&segment.path), 6);
+    assert_eq!(scene.of_type("partial").len(), 0);
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("segments_lost_total", &LABELS), 0.0);
+}
+
 #[tokio::test]
 async fn what_is_gone_is_lost_with_a_reason_and_holds_nothing_up() {
     let mut scene = Scene::new(LiveOptions::default()).await;
