@@ -50,7 +50,7 @@ pub(crate) fn to_stderr(filter: Option<&str>) -> Result<(), String> {
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let from_environment = from_environment.filter(|filter| !filter.is_empty());
     let text = filter.or(from_environment.as_deref()).unwrap_or(DEFAULT);
-    let filter = EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    let filter = parse(text).map_err(|error| error.to_string())?;
     let (filter, handle) = reload::Layer::new(filter);
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
@@ -101,9 +101,9 @@ fn parse(text: &str) -> Result<EnvFilter, FilterError> {
     if text.trim().is_empty() {
         return Err(bad(text));
     }
-    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let parts: Vec<String> = text.split(',').map(canonical).collect();
     for part in &parts {
-        let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
+        let (_, level) = target_and_level(part);
         let is_level = !level.is_empty() && LevelFilter::from_str(level).is_ok();
         if !is_level || Directive::from_str(part).is_err() {
             return Err(bad(part));
@@ -112,9 +112,29 @@ fn parse(text: &str) -> Result<EnvFilter, FilterError> {
     EnvFilter::try_new(parts.join(",")).map_err(|error| FilterError::Whole(error.to_string()))
 }
 
+/// A part of a filter: its target with the `=`, if it has one, and its level.
+fn target_and_level(part: &str) -> (&str, &str) {
+    part.split_at(part.rfind('=').map_or(0, |equals| equals + 1))
+}
+
+/// A part of a filter without blanks around it, and with the level under the name that is read.
+fn canonical(part: &str) -> String {
+    let (target, level) = target_and_level(part.trim());
+    let is_long = level.eq_ignore_ascii_case("warning");
+    format!("{target}{}", if is_long { "warn" } else { level })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_by_either_name_is_one() {
+        for text in ["warning", "WARN", " warning "] {
+            let filter = parse(text).unwrap();
+            assert_eq!(filter.max_level_hint(), Some(LevelFilter::WARN), "{text}");
+        }
+    }
 
     #[test]
     fn a_filter_that_makes_no_sense_is_named() {
@@ -124,6 +144,8 @@ mod tests {
             "common::store=trace,info",
             "info, downloader=debug",
             "warn,downloader[worker{peer=a}]=debug",
+            "warning",
+            "Warning, downloader=WARNING",
         ];
         for text in good {
             assert!(parse(text).is_ok(), "{text}");
@@ -131,6 +153,10 @@ mod tests {
         let bad = [
             ("", ""),
             ("verbose", "verbose"),
+            ("inof", "inof"),
+            ("warnings", "warnings"),
+            ("downloader", "downloader"),
+            ("debug,downloader", "downloader"),
             ("info,common::store=loud", "common::store=loud"),
             ("debug,,info", ""),
             ("info,x=", "x="),

@@ -254,6 +254,7 @@ async fn bad_options_are_one_line_and_exit_code_2() {
             "--metrics-port",
         ),
         (vec!["a:url:http://127.0.0.1/", "--log", "a=b=c"], "--log"),
+        (vec!["a:url:http://127.0.0.1/", "--log", "inof"], "--log"),
         (vec![], "CHANNEL"),
     ] {
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
@@ -270,6 +271,22 @@ async fn bad_options_are_one_line_and_exit_code_2() {
         assert_eq!(log.len(), 1, "{log:?}");
         assert!(log[0].contains(named), "{log:?}");
     }
+}
+
+/// A word that is no level would silence all of the log.
+#[tokio::test]
+async fn a_typing_error_in_rust_log_is_told() {
+    let node = Node::new("a");
+    let arguments = ["a:url:http://127.0.0.1/".to_owned()];
+    let variables = [("RUST_LOG", "inof")];
+    let mut downloader = node.start("downloader", &arguments, &variables).await;
+    assert_eq!(downloader.wait(SOON).await.code(), Some(2));
+    let log = downloader.log();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(
+        log[0].contains("RUST_LOG") && log[0].contains("'inof'"),
+        "{log:?}"
+    );
 }
 
 #[tokio::test]
