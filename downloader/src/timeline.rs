@@ -53,7 +53,8 @@ pub struct Wanted {
     pub init: Option<Arc<InitSection>>,
     /// How it is encrypted.
     pub encryption: Option<Arc<Encryption>>,
-    /// True iff a discontinuity stands before it: what it needs may have changed under its name.
+    /// True iff a discontinuity or a restart of the encoder is between it and what was wanted
+    /// before: what it needs may have changed under its name.
     pub discontinuity: bool,
     /// True iff the dates have begun again: what is recorded of this date may be another segment.
     pub again: bool,
@@ -159,6 +160,8 @@ pub struct Timeline {
     unreadable: BTreeSet<u64>,
     /// True from when the dates were found to begin again until the next list.
     unsettled: bool,
+    /// True from when a break of the stream was listed until a segment behind it is wanted.
+    broken: bool,
 }
 
 impl Timeline {
@@ -256,6 +259,7 @@ impl Timeline {
         }
         if news.restarted {
             self.newest = None;
+            self.broken = true;
             self.breaks.restart(list);
             self.unreadable.clear();
             news.unreadable = self.note_unreadable(list);
@@ -284,12 +288,17 @@ impl Timeline {
             news.has_show |= !listed.advertisement && !listed.gap;
             // A gap may be filled later: it stays unknown until then, but is told once.
             let told = self.remember(listed, start);
-            match (dated.known[n].is_none(), listed.gap, listed.advertisement) {
+            let is_new = dated.known[n].is_none() && !(listed.gap && told);
+            // What is not recorded passes its discontinuity on.
+            self.broken |= is_new && listed.discontinuity;
+            match (is_new, listed.gap, listed.advertisement) {
                 (false, ..) => {}
-                (true, true, _) if told => {}
                 (true, true, _) => news.gaps.push(listed.sequence),
                 (true, false, true) => news.advertisements += 1,
-                (true, false, false) => news.wanted.push(wanted(listed, start, again)),
+                (true, false, false) => news.wanted.push(Wanted {
+                    discontinuity: std::mem::take(&mut self.broken),
+                    ..wanted(listed, start, again)
+                }),
             }
             if self
                 .newest

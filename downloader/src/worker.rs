@@ -300,9 +300,8 @@ impl Run {
         // An ended list may be looked at again and again, for ever.
         let shown = list.total().saturating_add(LINGERS);
         let listed_since = SystemTime::now().checked_sub(shown).filter(|_| !list.ended);
-        let mut restarted = news.restarted;
         for wanted in news.wanted {
-            if wanted.discontinuity || std::mem::take(&mut restarted) {
+            if wanted.discontinuity {
                 self.shared = Arc::default();
             }
             let doubtful = self.doubtful_from.is_some_and(|from| wanted.start >= from);

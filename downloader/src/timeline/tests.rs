@@ -426,3 +426,44 @@ fn a_successors_empty_list_holds_no_show_however_often_it_comes() {
     assert!(!timeline.update(&empty, at(6.0)).has_show);
     assert!(!timeline.update_unchanged(&empty, at(7.0)).has_show);
 }
+
+/// Which of what is wanted has a break of the stream before it.
+fn broken(news: &News) -> Vec<bool> {
+    news.wanted.iter().map(|w| w.discontinuity).collect()
+}
+
+#[test]
+fn a_discontinuity_before_what_is_not_recorded_stands_before_what_is() {
+    // A gap, which stays; and an advertisement, behind which the list ends at first.
+    let news = follow(&[
+        (9.0, 0, "a@0 b@2", "a@0 b@2"),
+        (13.0, 0, "a@0 b@2 c!-@4 d@6 e@8", "d@6 e@8"),
+        (15.0, 1, "b@2 c!-@4 d@6 e@8 f@10", "f@10"),
+        (17.0, 2, "c!-@4 d@6 e@8 f@10 g!$@12", ""),
+        (19.0, 3, "d@6 e@8 f@10 g!$@12 h@14 i@16", "h@14 i@16"),
+        (21.0, 4, "e@8 f@10 g!$@12 h@14 i@16 j!@18", "j@18"),
+    ]);
+    let broken: Vec<_> = news.iter().map(broken).collect();
+    assert_eq!(
+        broken,
+        [
+            vec![false, false],
+            vec![true, false],
+            vec![false],
+            vec![],
+            vec![true, false],
+            vec![true]
+        ]
+    );
+}
+
+#[test]
+fn a_restart_that_begins_with_an_advertisement_stands_before_what_follows_it() {
+    let news = follow(&[
+        (9.0, 50, "a@0 b@2", "a@0 b@2"),
+        (30.0, 0, "x$@26", ""),
+        (32.0, 0, "x$@26 y@28 z@30", "y@28 z@30"),
+    ]);
+    assert!(news[1].restarted);
+    assert_eq!(broken(&news[2]), [true, false]);
+}
