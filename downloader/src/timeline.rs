@@ -24,7 +24,8 @@ use common::segment::SegmentDuration;
 use url::Url;
 
 use self::breaks::Breaks;
-use self::dates::{Dated, ROUNDED, after, earlier, earlier_by, implied, skew};
+pub(crate) use self::dates::earlier_by;
+use self::dates::{Dated, ROUNDED, after, earlier, implied, skew};
 use self::doubts::Doubts;
 use self::known::KnownSegments;
 use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};

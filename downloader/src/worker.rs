@@ -23,7 +23,7 @@ use crate::metrics::{METRICS, labels};
 use crate::playlist::{MediaPlaylist, Problems, Reading};
 use crate::rendition::{Rendition, SharedTimeline, Shown, lock};
 use crate::shared::SharedParts;
-use crate::timeline::{Newest, News};
+use crate::timeline::{Newest, News, earlier_by};
 use crate::watch::Working;
 
 /// What a worker tells its manager.
@@ -277,7 +277,7 @@ impl Run {
         // A list from a while ago relieves nobody. Its own end counts, not the newest segment of
         // all lists: a successor knows that one from the worker before it.
         let slack = TimeDelta::from_std(list.target_duration * STALE_TARGETS).unwrap_or_default();
-        let is_current = |end| before.is_none_or(|b: Newest| end >= b.end - slack);
+        let is_current = |end| before.is_none_or(|b: Newest| end >= earlier_by(b.end, slack));
         if news.has_show && news.end.is_some_and(is_current) && !self.works {
             self.works = true;
             self.report(Event::Works);

@@ -101,7 +101,7 @@ pub(super) fn after(start: DateTime<Utc>, duration: SegmentDuration) -> DateTime
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-pub(super) fn earlier_by(end: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
+pub(crate) fn earlier_by(end: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
     end.checked_sub_signed(delta)
         .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

@@ -52,6 +52,45 @@ async fn what_cannot_be_read_is_lost_once_and_told_once() {
     assert_eq!(downloader.count_log("segment 5: its duration"), 1);
 }
 
+/// Durations that lead to before the beginning of time, and numbers at their end.
+#[tokio::test]
+async fn numbers_that_nobody_counts_with_crash_nothing() {
+    let scene = Scene::new(LiveOptions::default()).await;
+    let content = ts_bytes(2, 2000);
+    scene
+        .origin
+        .put("/live/2.ts", content.clone(), "video/mp2t");
+    let path = scene.stream.path();
+    let publish = |n: u64| {
+        // Another list each time: the same one is not taken again.
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n#EXTINF:2,\n0.ts\n\
+            #EXTINF:{},\n1.ts\n#EXT-X-PROGRAM-DATE-TIME:2024-11-08T22:00:00Z\n\
+            #EXTINF:2,\n2.ts\n# {n}\n",
+            u64::MAX,
+            i64::MAX
+        );
+        scene.origin.put_playlist(&path, text);
+    };
+    publish(0);
+    let downloader = scene.record().await;
+    for n in 1..5 {
+        let polls = scene.origin.count(&path);
+        publish(n);
+        let taken = |log: &Log| log.count(&path) > polls + 1;
+        scene.origin.wait_for(SOON, taken).await.unwrap();
+    }
+    let hash = tests::content::sha256_base64(&content);
+    tests::eventually(SOON, "the segment that makes sense", async || {
+        let full = scene.full();
+        let there = full.iter().any(|name| name.contains(&hash));
+        there.then_some(()).ok_or(format!("{full:?}"))
+    })
+    .await;
+    assert_eq!(downloader.count_log("panicked"), 0);
+    assert_eq!(downloader.count_log("crashed"), 0);
+}
+
 #[tokio::test]
 async fn sound_of_its_own_is_recorded_too() {
     let mut scene = Scene::new(LiveOptions::default()).await;
