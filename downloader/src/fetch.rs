@@ -191,10 +191,19 @@ impl Part {
         }
         let response = client.send_ok(purpose, request).await?;
         let partial = response.status() == StatusCode::PARTIAL_CONTENT;
+        let sent = response.headers().get(CONTENT_RANGE);
+        let sent = sent.and_then(|range| range.to_str().ok()).unwrap_or("");
         let skip = match range {
+            // Nobody asked for a part: one that is not the whole must not pass for it.
+            None if partial && !is_whole(sent) => {
+                return Err(broken(
+                    &response,
+                    "it sent a part without being asked for one",
+                ));
+            }
             None => 0,
             Some(range) if !partial => range.offset,
-            Some(range) if begins_at(&response, range.offset) => 0,
+            Some(range) if begins_at(sent, range.offset) => 0,
             Some(_) => {
                 return Err(broken(
                     &response,
@@ -244,20 +253,55 @@ impl Part {
     }
 }
 
-/// Whether a partial answer begins where it should: `Content-Range: bytes FIRST-LAST/…`.
-fn begins_at(response: &Response, offset: u64) -> bool {
-    let range = response.headers().get(CONTENT_RANGE);
-    let first = range
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.trim().strip_prefix("bytes "))
-        .and_then(|text| text.split_once('-'))
-        .and_then(|(first, _)| first.trim().parse().ok());
-    first == Some(offset)
+/// Whether a `Content-Range` (`bytes FIRST-LAST/SIZE`) begins where it should.
+fn begins_at(range: &str, offset: u64) -> bool {
+    first_and_rest(range).is_some_and(|(first, _)| first == offset)
+}
+
+/// Whether a `Content-Range` is that of all that there is.
+fn is_whole(range: &str) -> bool {
+    let Some((0, rest)) = first_and_rest(range) else {
+        return false;
+    };
+    let ends = rest.split_once('/');
+    let ends = ends.and_then(|(last, size)| Some((number(last)?.checked_add(1)?, number(size)?)));
+    ends.is_some_and(|(end, size)| end == size)
+}
+
+fn first_and_rest(range: &str) -> Option<(u64, &str)> {
+    let (first, rest) = range.trim().strip_prefix("bytes ")?.split_once('-')?;
+    Some((number(first)?, rest))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
 fn broken(response: &Response, reason: &str) -> HttpError {
     HttpError::Body {
         url: http::shown(response.url()),
         reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_nobody_asked_for_is_whole_only_if_it_says_so() {
+        for (range, whole) in [
+            ("bytes 0-99/100", true),
+            ("bytes 0-99/5000", false),
+            ("bytes 1-99/100", false),
+            ("bytes 0-99/*", false),
+            ("bytes */100", false),
+            ("bytes 0-18446744073709551615/0", false),
+            ("nonsense", false),
+            ("", false),
+        ] {
+            assert_eq!(is_whole(range), whole, "{range}");
+        }
+        assert!(begins_at(" bytes 7-9/*", 7) && !begins_at("bytes 7-9/*", 0));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tests::content::ts_bytes;
-use tests::origin::{Fault, Framing, Hold, LiveOptions, Log, Matching, NewSegment};
+use tests::origin::{Fault, Framing, Hold, LiveOptions, Log, Matching, NewSegment, Resource};
 
 use super::{SOON, Scene};
 
@@ -150,6 +150,25 @@ async fn what_is_gone_is_lost_with_a_reason_and_holds_nothing_up() {
     let metrics = downloader.metrics().await;
     let reason = [("reason", "404"), LABELS[0], LABELS[1]];
     assert_eq!(metrics.get("segments_lost_total", &reason), Some(1.0));
+}
+
+/// A cache that answers with the part that somebody else had asked for.
+#[tokio::test]
+async fn a_part_that_nobody_asked_for_is_not_the_segment() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(2);
+    for (segment, length) in [(&all[0], 400), (&all[1], 10_000)] {
+        let range = format!("bytes 0-{}/10000", length - 1);
+        let body = segment.content.slice(..length);
+        let part = Resource::new("video/mp2t", body).status(206);
+        let part = Fault::answer(part.header("Content-Range", &range));
+        scene.origin.next(1, segment.path.as_str(), part);
+    }
+    let _downloader = scene.record().await;
+    scene.expect(&all).await;
+    // What says that it is all is all.
+    let asked = [&all[0], &all[1]].map(|segment| scene.origin.count(&segment.path));
+    assert_eq!(asked, [2, 1]);
 }
 
 #[tokio::test]
