@@ -232,7 +232,11 @@ impl Getter {
             let method = format!("{} (key format {})", foreign.method, foreign.format);
             return Outcome::Lost(Loss::Encrypted(method));
         }
-        let there = self.recorded.has(wanted.start, wanted.duration).await;
+        // Several segments of no duration have one start: that tells nothing of which is there.
+        let there = match wanted.duration.micros() {
+            0 => None,
+            _ => self.recorded.has(wanted.start, wanted.duration).await,
+        };
         let is_other = |there: Since| wanted.again || there.is_before(job.listed_since);
         if there.is_some_and(|there| !is_other(there)) {
             return Outcome::Known;

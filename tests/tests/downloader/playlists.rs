@@ -92,6 +92,31 @@ async fn numbers_that_nobody_counts_with_crash_nothing() {
 }
 
 #[tokio::test]
+async fn segments_without_a_duration_are_told_apart() {
+    let scene = Scene::new(LiveOptions::default()).await;
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n\
+        #EXT-X-PROGRAM-DATE-TIME:2024-11-08T22:00:00Z\n"
+        .to_owned();
+    let mut hashes = Vec::new();
+    for n in 0..5 {
+        text.push_str(&format!("#EXTINF:0,\n{n}.ts\n"));
+        let content = ts_bytes(n, 2000);
+        hashes.push(tests::content::sha256_base64(&content));
+        let path = format!("/live/{n}.ts");
+        scene.origin.put(&path, content, "video/mp2t");
+    }
+    scene.origin.put_playlist(&scene.stream.path(), text);
+    let _downloader = scene.record().await;
+    tests::eventually(SOON, "all five", async || {
+        let full = scene.full();
+        let is_there = |hash: &&String| full.iter().any(|name| name.contains(*hash));
+        let there = hashes.iter().filter(is_there).count();
+        (there == 5).then_some(()).ok_or(format!("{full:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn sound_of_its_own_is_recorded_too() {
     let mut scene = Scene::new(LiveOptions::default()).await;
     let mut sound = LiveStream::new(&scene.origin, "sound", LiveOptions::default());
