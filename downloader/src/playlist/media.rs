@@ -51,6 +51,8 @@ pub(super) struct Reader<'a> {
     encryption: Option<Arc<Encryption>>,
     /// The same for the line about their encryption.
     no_key: Option<String>,
+    /// True iff a line about encryption that we can follow stands before the segment to come.
+    has_key: bool,
     ranges: Ranges,
     advertisements: Advertisements,
 }
@@ -72,6 +74,7 @@ impl<'a> Reader<'a> {
             no_init: None,
             encryption: None,
             no_key: None,
+            has_key: false,
             ranges: Ranges::default(),
             advertisements: Advertisements::default(),
         }
@@ -199,8 +202,14 @@ impl<'a> Reader<'a> {
     }
 
     fn key(&mut self, attributes: Attributes<'_>) {
-        self.no_key = None;
         let method = attributes.get("METHOD").unwrap_or("NONE");
+        let format = attributes.get("KEYFORMAT").unwrap_or("identity");
+        // The same key in another format is for others (RFC 8216 §4.3.2.4).
+        if self.has_key && method != "NONE" && format != "identity" {
+            return;
+        }
+        self.has_key = method == "AES-128" && format == "identity";
+        self.no_key = None;
         if method == "NONE" {
             self.encryption = None;
             return;
@@ -227,7 +236,7 @@ impl<'a> Reader<'a> {
             method: method.to_owned(),
             key,
             iv,
-            format: attributes.get("KEYFORMAT").unwrap_or("identity").to_owned(),
+            format: format.to_owned(),
         }));
     }
 
@@ -239,6 +248,7 @@ impl<'a> Reader<'a> {
         let date = self.date.take();
         let gap = std::mem::take(&mut self.gap);
         let range = self.range.take();
+        self.has_key = false;
         if self.list.segments.len() + self.list.unreadable.len() >= MAX_SEGMENTS {
             return Err(PlaylistError::TooLong(MAX_SEGMENTS));
         }

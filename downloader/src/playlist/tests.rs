@@ -316,6 +316,64 @@ fn an_iv_that_cannot_be_read_is_not_replaced_by_another() {
 }
 
 #[test]
+fn a_key_in_several_formats_is_the_one_that_anybody_may_fetch() {
+    let ours = "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x1\n";
+    let drm = "#EXT-X-KEY:METHOD=AES-128,URI=\"data:x\",KEYFORMAT=\"com.example.drm\"\n";
+    let none = "#EXT-X-KEY:METHOD=NONE\n";
+    let map = "#EXT-X-MAP:URI=\"i.mp4\"\n";
+    let segment = "#EXTINF:2,\ns.ts\n";
+    // What applies to the last segment, and to its init section.
+    let table = [
+        (vec![ours, drm, segment], Some("identity"), None),
+        (vec![drm, ours, segment], Some("identity"), None),
+        (
+            vec![ours, drm, drm, segment, segment],
+            Some("identity"),
+            None,
+        ),
+        (
+            vec![ours, drm, map, segment],
+            Some("identity"),
+            Some("identity"),
+        ),
+        (
+            vec![ours, map, drm, segment],
+            Some("identity"),
+            Some("identity"),
+        ),
+        // From the second segment on there is no other than that of a DRM.
+        (
+            vec![ours, segment, drm, segment],
+            Some("com.example.drm"),
+            None,
+        ),
+        (vec![drm, segment, ours, segment], Some("identity"), None),
+        (vec![ours, drm, none, segment], None, None),
+        (
+            vec![ours, none, drm, segment],
+            Some("com.example.drm"),
+            None,
+        ),
+    ];
+    for (lines, expected, expected_init) in table {
+        let list = media(&format!("#EXTM3U\n{}", lines.concat()));
+        let last = list.segments.last().unwrap();
+        let format = |it: &Option<std::sync::Arc<Encryption>>| {
+            it.as_ref().map(|encryption| encryption.format.clone())
+        };
+        let init = last.init.as_ref().and_then(|init| format(&init.encryption));
+        assert_eq!(format(&last.encryption).as_deref(), expected, "{lines:?}");
+        assert_eq!(init.as_deref(), expected_init, "{lines:?}");
+    }
+    // One whose IV cannot be read is not saved by another format.
+    let list = media(
+        "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=7\n\
+        #EXT-X-KEY:METHOD=AES-128,URI=\"d\",KEYFORMAT=\"drm\"\n#EXTINF:2,\na.ts\n",
+    );
+    assert_eq!(list.unreadable, [0]);
+}
+
+#[test]
 fn the_number_of_discontinuities_is_no_discontinuity_and_a_dropped_segment_hides_none() {
     let list = media(
         "#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:2,\na.ts\n\
