@@ -17,6 +17,9 @@ use super::{PlaylistError, resolve};
 /// A week of segments of 2 s: more in one list is an attack or a mistake.
 const MAX_SEGMENTS: usize = 302_400;
 
+/// Digits of a duration: more would make a name that no file system takes.
+const MAX_DURATION: usize = 100;
+
 /// Titles of advertisements that Twitch stitches in begin so (SPEC §5).
 const AD_TITLE: &str = "Amazon";
 
@@ -162,8 +165,14 @@ impl<'a> Reader<'a> {
 
     fn extinf(&mut self, value: &'a str) {
         let (duration, title) = value.split_once(',').unwrap_or((value, ""));
-        let parsed = duration.trim().parse();
-        self.duration = Some(parsed.map_err(|_| duration.trim().to_owned()));
+        let parsed = duration.trim().parse().ok();
+        // Most are short without a look at what a name would have of them.
+        let fits = |it: &SegmentDuration| {
+            duration.len() <= MAX_DURATION || it.to_string().len() <= MAX_DURATION
+        };
+        let parsed = parsed.filter(fits);
+        let shown = || duration.trim().chars().take(MAX_DURATION).collect();
+        self.duration = Some(parsed.ok_or_else(shown));
         self.title = title.trim();
     }
 

@@ -374,6 +374,18 @@ fn a_key_in_several_formats_is_the_one_that_anybody_may_fetch() {
 }
 
 #[test]
+fn a_duration_that_no_name_can_hold_costs_its_segment() {
+    let long = format!("1{}", "0".repeat(250));
+    // Zeros at the end are no part of the name.
+    let zeros = format!("2.{}", "0".repeat(250));
+    let list = media(&format!(
+        "#EXTM3U\n#EXTINF:{long},\na.ts\n#EXTINF:{zeros},\nb.ts\n#EXTINF:2,\nc.ts\n"
+    ));
+    assert_eq!(last_parts(&list), ["b.ts", "c.ts"]);
+    assert_eq!(list.unreadable, [0]);
+}
+
+#[test]
 fn the_number_of_discontinuities_is_no_discontinuity_and_a_dropped_segment_hides_none() {
     let list = media(
         "#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:2,\na.ts\n\
