@@ -147,13 +147,14 @@ fn shown_options(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMa
     shown
 }
 
-/// `clap`'s message without its hints: one line that names what was wrong.
+/// `clap`'s message without its hints: one line that names what was wrong. It repeats the value,
+/// with all that is good about it: what its URLs hide is left out.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = message.split_whitespace().collect();
     let line = words.join(" ");
-    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+    crate::http::shown_text(line.strip_prefix("error: ").unwrap_or(&line))
 }
 
 /// Runs a service: sets up logging, calls `service` with the cancellation that SIGTERM and
@@ -396,6 +397,25 @@ mod tests {
             let line = one_line(&error);
             assert!(!line.contains('\n'), "{line}");
             assert!(named.iter().all(|name| line.contains(name)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_bad_option_is_named_without_what_its_urls_hide() {
+        let command = clap::Command::new("x")
+            .arg(clap::Arg::new("channel").value_parser(|_: &str| Err::<(), _>("bad")));
+        let table = [
+            (
+                "a:url:http://h/x?token=SECRET b:nonsense",
+                "a:url:http://h/x?… b:nonsense",
+            ),
+            ("a:url:ftp://user:SECRET@h", "a:url:ftp://***@h"),
+            ("a:url:http://h/x?t=SECRET\n\nb:x", "a:url:http://h/x?…"),
+        ];
+        for (value, shown) in table {
+            let error = command.clone().try_get_matches_from(["x", value]);
+            let line = one_line(&error.unwrap_err());
+            assert!(line.contains(shown) && !line.contains("SECRET"), "{line}");
         }
     }
 }

@@ -273,6 +273,26 @@ async fn bad_options_are_one_line_and_exit_code_2() {
     }
 }
 
+/// A good channel beside a bad one, in one variable, and a bad one.
+#[tokio::test]
+async fn what_is_wrong_with_a_channel_is_told_without_its_secrets() {
+    let node = Node::new("a");
+    for (channels, named) in [
+        ("a:url:http://h/x?token=SECRET b:nonsense", "\"nonsense\""),
+        ("a:url:ftp://user:SECRET@h", "no http or https URL"),
+    ] {
+        let variables = [("DOWNLOADER_CHANNELS", channels)];
+        let mut downloader = node.start("downloader", &[], &variables).await;
+        assert_eq!(downloader.wait(SOON).await.code(), Some(2));
+        let log = downloader.log();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(
+            log[0].contains(named) && !log[0].contains("SECRET"),
+            "{log:?}"
+        );
+    }
+}
+
 /// A word that is no level would silence all of the log.
 #[tokio::test]
 async fn a_typing_error_in_rust_log_is_told() {
