@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use common::http::{HttpClient, HttpError};
-use common::names::{Channel, Quality};
+use common::names::{Channel, NameError, Quality};
 use common::serve::BindError;
 use common::service::{self, CommonOptions};
 use common::store::{FRESH, Store};
@@ -74,7 +74,8 @@ pub struct Options {
         long,
         default_value = "source",
         value_delimiter = ',',
-        value_name = "QUALITY"
+        value_name = "QUALITY",
+        value_parser = quality
     )]
     pub qualities: Vec<Quality>,
 
@@ -150,6 +151,11 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// A quality, with blanks around it as people write lists.
+fn quality(text: &str) -> Result<Quality, NameError> {
+    Quality::new(text.trim())
 }
 
 /// A factor that leaves times that make sense.
