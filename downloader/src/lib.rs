@@ -223,13 +223,14 @@ pub async fn run(
         let stop = listed.watched.stop.clone();
         tasks.spawn(clean_up(store.clone(), spec.name.clone(), stop));
         let provider = provider(&spec, &options);
+        let qualities = possible(&options.qualities, &provider, &spec.name);
         let given_age = options.max_url_age.map(Duration::from_secs);
         let manager = Manager {
             max_age: provider.max_age().map(|age| given_age.unwrap_or(age)),
             provider,
             channel: spec.name,
             important: spec.important,
-            qualities: options.qualities.clone(),
+            qualities,
             client: client.clone(),
             store: store.clone(),
             timing: Timing::default().scaled(options.time_scale),
@@ -282,6 +283,18 @@ async fn clean_up(store: Store, channel: Channel, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
         }
     }
+}
+
+/// The qualities that a channel can have; of others is said once that it has them never.
+fn possible(qualities: &[Quality], provider: &Provider, channel: &Channel) -> Vec<Quality> {
+    let (possible, never): (Vec<Quality>, Vec<Quality>) = qualities
+        .iter()
+        .cloned()
+        .partition(|quality| provider.can_have(quality));
+    for quality in never {
+        tracing::warn!(%channel, %quality, "a channel of this type never has this quality");
+    }
+    possible
 }
 
 /// Where a channel's playlists are to be found.

@@ -93,15 +93,11 @@ pub struct Found {
 /// The one quality of what has no others (SPEC §5).
 const SOURCE: &str = "source";
 
-/// Of the qualities wanted, [`SOURCE`], and those that a provider without others is missing.
-fn only_source(qualities: &[Quality]) -> Result<(Quality, Vec<Quality>), ProviderError> {
-    let (source, missing): (Vec<Quality>, Vec<Quality>) = qualities
-        .iter()
-        .cloned()
-        .partition(|quality| quality.as_str() == SOURCE);
-    let source = source.into_iter().next();
-    let source = source.ok_or_else(|| ProviderError::Qualities(vec![SOURCE.to_owned()]))?;
-    Ok((source, missing))
+/// Of the qualities wanted, [`SOURCE`].
+fn only_source(qualities: &[Quality]) -> Result<Quality, ProviderError> {
+    let source = qualities.iter().find(|quality| quality.as_str() == SOURCE);
+    let none = || ProviderError::Qualities(vec![SOURCE.to_owned()]);
+    source.cloned().ok_or_else(none)
 }
 
 /// Finds media playlists.
@@ -142,6 +138,18 @@ impl Provider {
             Provider::Url(provider) => provider.find(client, qualities, hedge).await,
             Provider::Twitch(provider) => provider.find(client, qualities, hedge).await,
             Provider::Youtube(provider) => provider.find(qualities, hedge.hard).await,
+        }
+    }
+
+    /// True iff a quality may be there at some time: what cannot is not worth a look.
+    #[must_use]
+    pub fn can_have(&self, quality: &Quality) -> bool {
+        let name = quality.as_str();
+        match self {
+            Provider::Twitch(_) => true,
+            Provider::Youtube(_) => name == SOURCE,
+            // Sound of its own, too, which is recorded without being asked for.
+            Provider::Url(_) => name == SOURCE || url::is_audio_of(SOURCE, name),
         }
     }
 
@@ -189,11 +197,16 @@ mod tests {
             url: url.clone(),
             program: "yt-dlp".to_owned(),
         });
-        for (provider, hours, getters, distrusts) in [
-            (twitch, Some(20), 64, true),
-            (youtube, Some(5), 4, false),
-            (Provider::Url(UrlProvider { url }), None, 64, false),
+        let anywhere = Provider::Url(UrlProvider { url });
+        for (provider, hours, getters, distrusts, qualities) in [
+            (twitch, Some(20), 64, true, [true, true, true]),
+            (youtube, Some(5), 4, false, [true, false, false]),
+            (anywhere, None, 64, false, [true, false, true]),
         ] {
+            let names = ["source", "720p60", "source-audio-English"];
+            let can_have = names.map(|name| provider.can_have(&Quality::new(name).unwrap()));
+            assert_eq!(can_have, qualities, "{provider:?}");
+
             let age = provider.max_age().map(|age| age.as_secs());
             assert_eq!(age, hours.map(|hours| hours * 3600), "{provider:?}");
             assert_eq!(provider.max_getters(), getters, "{provider:?}");

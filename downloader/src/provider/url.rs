@@ -15,6 +15,9 @@ use crate::playlist::{AudioRendition, MasterPlaylist, Playlist, Variant};
 /// The longest name of sound that becomes part of a path, in characters.
 const MAX_AUDIO_NAME: usize = 60;
 
+/// Stands between the quality of a video and the name of its sound.
+const AUDIO: &str = "-audio-";
+
 /// Finds the renditions behind one URL.
 #[derive(Debug, Clone)]
 pub struct UrlProvider {
@@ -29,7 +32,7 @@ impl UrlProvider {
         qualities: &[Quality],
         hedge: Hedge,
     ) -> Result<Found, ProviderError> {
-        let (quality, missing) = only_source(qualities)?;
+        let quality = only_source(qualities)?;
         let playlist = fetch::playlist(client, "find_playlist", &self.url, hedge).await?;
         let sources = match playlist {
             // The worker asks for it again: that costs one request and keeps redirects fresh.
@@ -47,7 +50,7 @@ impl UrlProvider {
         }
         Ok(Found {
             sources,
-            missing,
+            missing: Vec::new(),
             there: vec![SOURCE.to_owned()],
         })
     }
@@ -88,6 +91,12 @@ pub(super) fn with_audio(quality: Quality, variants: &[&Variant]) -> Vec<Source>
     sources
 }
 
+/// True iff a quality is sound that goes with this one.
+pub(super) fn is_audio_of(video: &str, quality: &str) -> bool {
+    let rest = quality.strip_prefix(video);
+    rest.is_some_and(|rest| rest.starts_with(AUDIO))
+}
+
 /// What sound of its own is recorded as: `QUALITY-audio-NAME`; what cannot be in a path is
 /// replaced.
 fn audio_quality(video: &str, name: &str) -> Option<Quality> {
@@ -96,7 +105,7 @@ fn audio_quality(video: &str, name: &str) -> Option<Quality> {
         .map(|c| if c == '/' || c.is_control() { '_' } else { c })
         .take(MAX_AUDIO_NAME)
         .collect();
-    Quality::new(&format!("{video}-audio-{name}")).ok()
+    Quality::new(&format!("{video}{AUDIO}{name}")).ok()
 }
 
 #[cfg(test)]

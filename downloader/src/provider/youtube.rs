@@ -33,7 +33,7 @@ impl YoutubeProvider {
         qualities: &[Quality],
         limit: Duration,
     ) -> Result<Found, ProviderError> {
-        let (quality, missing) = only_source(qualities)?;
+        let quality = only_source(qualities)?;
         let output = match tokio::time::timeout(limit, self.dump()).await {
             Ok(output) => output?,
             Err(_) => return Err(self.problem(format!("no answer in {limit:?}"))),
@@ -44,7 +44,7 @@ impl YoutubeProvider {
                 quality,
                 urls: vec![url],
             }],
-            missing,
+            missing: Vec::new(),
             there: vec![SOURCE.to_owned()],
         })
     }
@@ -136,8 +136,8 @@ mod tests {
             url: "https://youtube.example/live".parse().unwrap(),
             program: program.to_owned(),
         };
-        let source = Quality::new("source").unwrap();
-        provider.find(&[source], Duration::from_secs(20)).await
+        let qualities = ["720p60", "source"].map(|name| Quality::new(name).unwrap());
+        provider.find(&qualities, Duration::from_secs(20)).await
     }
 
     /// A program of this text, in a directory of its own.
@@ -161,6 +161,8 @@ mod tests {
             found.sources[0].urls[0].as_str(),
             "https://m.example/a.m3u8"
         );
+        // What it never has is not missed: that would be looked for again and again.
+        assert_eq!(found.missing, []);
     }
 
     #[tokio::test]

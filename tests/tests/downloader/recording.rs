@@ -293,6 +293,31 @@ async fn what_is_wrong_with_a_channel_is_told_without_its_secrets() {
     }
 }
 
+/// A quality that a channel of its type never has is told once and no reason to look for it;
+/// a list may have blanks in it.
+#[tokio::test]
+async fn a_quality_that_cannot_be_there_is_not_looked_for() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(2);
+    let channel = format!("test!:url:{}", scene.stream.url());
+    let arguments = [FAST[0], FAST[1], "--qualities", "720p60, source"];
+    let downloader = scene.node.start_downloader(&channel, &arguments).await;
+    let line = downloader
+        .wait_for_log("never has this quality", SOON)
+        .await;
+    assert!(line.contains("quality=720p60"), "{line}");
+    scene.expect(&all).await;
+    let metrics = downloader.metrics().await;
+    let expected = |quality| [("channel", "test"), ("quality", quality)];
+    assert_eq!(
+        metrics.get("recording_expected", &expected("source")),
+        Some(1.0)
+    );
+    assert_eq!(metrics.get("recording_expected", &expected("720p60")), None);
+    assert_eq!(downloader.count_log("never has this quality"), 1);
+    assert_eq!(downloader.count_log("a quality is not there"), 0);
+}
+
 /// A word that is no level would silence all of the log.
 #[tokio::test]
 async fn a_typing_error_in_rust_log_is_told() {
