@@ -64,10 +64,12 @@ pub(super) fn implied(segments: &[Arc<Listed>]) -> Option<Vec<DateTime<Utc>>> {
     let mut starts = Vec::with_capacity(segments.len());
     let mut previous: Option<&Listed> = None;
     for listed in segments {
-        // Dates to the whole second give several short segments the same one.
+        // Dates to the whole second give several short segments the same one. One with a part of
+        // a second is no such date, but that of a clock that was set back.
         let rounded = previous.zip(listed.date).is_some_and(|(previous, date)| {
             let half = TimeDelta::microseconds(previous.duration.micros() / 2);
-            !listed.discontinuity && date <= next && next - date > half && next - date < ROUNDED
+            let is_whole = date.timestamp_subsec_nanos() == 0 && !listed.discontinuity;
+            is_whole && date <= next && next - date > half && next - date < ROUNDED
         });
         let start = listed.date.filter(|_| !rounded).unwrap_or(next);
         next = after(start, listed.duration);

@@ -467,3 +467,19 @@ fn a_restart_that_begins_with_an_advertisement_stands_before_what_follows_it() {
     assert!(news[1].restarted);
     assert_eq!(broken(&news[2]), [true, false]);
 }
+
+#[test]
+fn a_clock_that_is_set_back_is_no_rounding() {
+    let mut text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned();
+    for (n, date) in ["00.123", "01.123", "01.423", "02.423"].iter().enumerate() {
+        text.push_str(&format!(
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:00:{date}Z\n#EXTINF:1,\n{n}.ts\n"
+        ));
+    }
+    let base = "http://h/index.m3u8".parse().unwrap();
+    let Playlist::Media(media) = read(text.as_bytes(), &base).unwrap() else {
+        panic!("a master playlist");
+    };
+    let news = Timeline::default().update(&media, at(9.0));
+    assert_eq!(shown(&news), "0@0.123 1@1.123 2@1.423 3@2.423");
+}
