@@ -349,6 +349,7 @@ impl Timeline {
                     let place = place(listed, false);
                     self.known.nearest(place, implied[n], SAME.min(half))
                 })
+                .or_else(|| self.start_before_correction(list, listed, implied[n]))
         };
         list.segments.iter().enumerate().map(known_start).collect()
     }

@@ -34,6 +34,12 @@ impl KnownSegments {
         Some(self.by_sequence.get(&(place, sequence))?.start)
     }
 
+    /// The start of the one with this number, if it was in list number `list`.
+    pub(super) fn in_list(&self, place: Place, sequence: u64, list: u64) -> Option<DateTime<Utc>> {
+        let known = self.by_sequence.get(&(place, sequence))?;
+        (known.last_list == list).then_some(known.start)
+    }
+
     /// The start of the one that starts nearest to `start`, if that is within `most`.
     pub(super) fn nearest(
         &self,

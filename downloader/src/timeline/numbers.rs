@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use common::segment::SegmentDuration;
 
-use super::dates::{Dated, after, earlier, seconds};
-use super::{Newest, News, Timeline};
+use super::dates::{Dated, ROUNDED, after, earlier, seconds};
+use super::{Newest, News, Timeline, place};
 use crate::playlist::{Listed, MediaPlaylist};
 
 /// An old list from a content network is behind by a few segments; a list without dates that
@@ -24,6 +24,29 @@ impl Timeline {
             self.first_sequence.saturating_sub(first.sequence)
         });
         back > FURTHEST_BACK.max(2 * list.segments.len() as u64)
+    }
+
+    /// The start of a segment that the list before had under the same name and number, if it has
+    /// a slightly other date now, and none behind what was seen: the origin has corrected its
+    /// dates, or cuts them to the second. In a list that is behind or begins earlier it may be a
+    /// restarted encoder's, and with a date that is further off, too: rather a segment twice than
+    /// one lost.
+    pub(super) fn start_before_correction(
+        &self,
+        list: &MediaPlaylist,
+        listed: &Listed,
+        date: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let newest = self.newest?;
+        let (first, last) = list.segments.first().zip(list.segments.last())?;
+        let goes_on = first.sequence >= self.first_sequence && last.sequence >= newest.sequence;
+        // This list is counted already.
+        let before = self.lists.checked_sub(1)?;
+        let known = self
+            .known
+            .in_list(place(listed, false), listed.sequence, before)?;
+        let near = (date - known).abs() <= ROUNDED;
+        (goes_on && near && date < newest.end).then_some(known)
     }
 
     /// How many segments were missed, when the sequence numbers say so many: none (`None`) if

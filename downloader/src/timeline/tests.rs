@@ -483,3 +483,46 @@ fn a_clock_that_is_set_back_is_no_rounding() {
     let news = Timeline::default().update(&media, at(9.0));
     assert_eq!(shown(&news), "0@0.123 1@1.123 2@1.423 3@2.423");
 }
+
+#[test]
+fn dates_that_are_corrected_under_the_same_names_bring_nothing_twice() {
+    // All of them, 0.6 s later or 0.7 s earlier; what follows goes by the new dates.
+    follow(&[
+        (9.0, 10, "a@0 b@2 c@4", "a@0 b@2 c@4"),
+        (11.0, 10, "a@0.6 b@2.6 c@4.6", ""),
+        (13.0, 11, "b@2.6 c@4.6 d@6.6", "d@6.6"),
+        (15.0, 12, "c@3.9 d@5.9 e@7.9", "e@7.9"),
+    ]);
+    // Only the first of each list has a date, to the whole second.
+    follow(&[
+        (9.0, 10, "a@0 b c d", "a@0 b@2 c@4 d@6"),
+        (11.0, 11, "b@1 c d e", "e@7"),
+        (13.0, 12, "c@4 d e f", "f@10"),
+    ]);
+}
+
+#[test]
+fn an_encoder_that_begins_again_under_the_same_names_corrects_no_dates() {
+    // Later than what was seen; with fewer segments; from an earlier number; long before; with
+    // as many in a burst.
+    follow(&[
+        (5.0, 0, "0@0 1@2", "0@0 1@2"),
+        (8.0, 0, "0@4.5 1@6.5", "0@4.5 1@6.5"),
+    ]);
+    follow(&[
+        (5.0, 0, "0@0 1@2 2@4", "0@0 1@2 2@4"),
+        (8.0, 0, "0@5 1@7", "0@5 1@7"),
+    ]);
+    follow(&[
+        (5.0, 1, "1@2 2@4", "1@2 2@4"),
+        (8.0, 0, "0@1 1@3 2@5", "0@1 1@3 2@5"),
+    ]);
+    follow(&[
+        (5.0, 0, "0@100 1@102", "0@100 1@102"),
+        (8.0, 0, "0@0 1@2", "0@0 1@2"),
+    ]);
+    follow(&[
+        (5.0, 0, "0@0 1@2 2@4", "0@0 1@2 2@4"),
+        (8.0, 0, "0@1.5 1@3.5 2@5.5", "0@1.5 1@3.5 2@5.5"),
+    ]);
+}
