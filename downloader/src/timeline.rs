@@ -14,6 +14,8 @@ mod numbers;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_breaks;
+#[cfg(test)]
 mod tests_numbers;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,105 @@
+//! Breaks of the stream, and dates that are not what they were: what each list must bring.
+
+use super::tests::{at, follow, shown};
+use super::*;
+use crate::playlist::{Playlist, read};
+
+/// Which of what is wanted has a break of the stream before it.
+fn broken(news: &News) -> Vec<bool> {
+    news.wanted.iter().map(|w| w.discontinuity).collect()
+}
+
+#[test]
+fn a_discontinuity_before_what_is_not_recorded_stands_before_what_is() {
+    // A gap, which stays; and an advertisement, behind which the list ends at first.
+    let news = follow(&[
+        (9.0, 0, "a@0 b@2", "a@0 b@2"),
+        (13.0, 0, "a@0 b@2 c!-@4 d@6 e@8", "d@6 e@8"),
+        (15.0, 1, "b@2 c!-@4 d@6 e@8 f@10", "f@10"),
+        (17.0, 2, "c!-@4 d@6 e@8 f@10 g!$@12", ""),
+        (19.0, 3, "d@6 e@8 f@10 g!$@12 h@14 i@16", "h@14 i@16"),
+        (21.0, 4, "e@8 f@10 g!$@12 h@14 i@16 j!@18", "j@18"),
+    ]);
+    let broken: Vec<_> = news.iter().map(broken).collect();
+    assert_eq!(
+        broken,
+        [
+            vec![false, false],
+            vec![true, false],
+            vec![false],
+            vec![],
+            vec![true, false],
+            vec![true]
+        ]
+    );
+}
+
+#[test]
+fn a_restart_that_begins_with_an_advertisement_stands_before_what_follows_it() {
+    let news = follow(&[
+        (9.0, 50, "a@0 b@2", "a@0 b@2"),
+        (30.0, 0, "x$@26", ""),
+        (32.0, 0, "x$@26 y@28 z@30", "y@28 z@30"),
+    ]);
+    assert!(news[1].restarted);
+    assert_eq!(broken(&news[2]), [true, false]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_is_no_rounding() {
+    let mut text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned();
+    for (n, date) in ["00.123", "01.123", "01.423", "02.423"].iter().enumerate() {
+        text.push_str(&format!(
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:00:{date}Z\n#EXTINF:1,\n{n}.ts\n"
+        ));
+    }
+    let base = "http://h/index.m3u8".parse().unwrap();
+    let Playlist::Media(media) = read(text.as_bytes(), &base).unwrap() else {
+        panic!("a master playlist");
+    };
+    let news = Timeline::default().update(&media, at(9.0));
+    assert_eq!(shown(&news), "0@0.123 1@1.123 2@1.423 3@2.423");
+}
+
+#[test]
+fn dates_that_are_corrected_under_the_same_names_bring_nothing_twice() {
+    // All of them, 0.6 s later or 0.7 s earlier; what follows goes by the new dates.
+    follow(&[
+        (9.0, 10, "a@0 b@2 c@4", "a@0 b@2 c@4"),
+        (11.0, 10, "a@0.6 b@2.6 c@4.6", ""),
+        (13.0, 11, "b@2.6 c@4.6 d@6.6", "d@6.6"),
+        (15.0, 12, "c@3.9 d@5.9 e@7.9", "e@7.9"),
+    ]);
+    // Only the first of each list has a date, to the whole second.
+    follow(&[
+        (9.0, 10, "a@0 b c d", "a@0 b@2 c@4 d@6"),
+        (11.0, 11, "b@1 c d e", "e@7"),
+        (13.0, 12, "c@4 d e f", "f@10"),
+    ]);
+}
+
+#[test]
+fn an_encoder_that_begins_again_under_the_same_names_corrects_no_dates() {
+    // Later than what was seen; with fewer segments; from an earlier number; long before; with
+    // as many in a burst.
+    follow(&[
+        (5.0, 0, "0@0 1@2", "0@0 1@2"),
+        (8.0, 0, "0@4.5 1@6.5", "0@4.5 1@6.5"),
+    ]);
+    follow(&[
+        (5.0, 0, "0@0 1@2 2@4", "0@0 1@2 2@4"),
+        (8.0, 0, "0@5 1@7", "0@5 1@7"),
+    ]);
+    follow(&[
+        (5.0, 1, "1@2 2@4", "1@2 2@4"),
+        (8.0, 0, "0@1 1@3 2@5", "0@1 1@3 2@5"),
+    ]);
+    follow(&[
+        (5.0, 0, "0@100 1@102", "0@100 1@102"),
+        (8.0, 0, "0@0 1@2", "0@0 1@2"),
+    ]);
+    follow(&[
+        (5.0, 0, "0@0 1@2 2@4", "0@0 1@2 2@4"),
+        (8.0, 0, "0@1.5 1@3.5 2@5.5", "0@1.5 1@3.5 2@5.5"),
+    ]);
+}
