@@ -140,14 +140,14 @@ impl HttpClient {
         let labels = [purpose, method.as_str(), domain.as_str()];
         let concurrency = CONCURRENCY.with_label_values(&labels);
         let _in_progress = InProgress::new(concurrency);
-        let start = Instant::now();
+        let mut waiting = Waiting {
+            labels,
+            since: Instant::now(),
+            status: None,
+        };
         let outcome = client.execute(request).await;
-        let status = outcome.as_ref().map_or("error".to_owned(), |response| {
-            response.status().as_u16().to_string()
-        });
-        LATENCY
-            .with_label_values(&[labels[0], labels[1], labels[2], status.as_str()])
-            .observe(start.elapsed().as_secs_f64());
+        waiting.status = outcome.as_ref().ok().map(Response::status);
+        drop(waiting);
         outcome.map_err(|error| no_response(Some(&url), &error))
     }
 
@@ -169,6 +169,25 @@ impl HttpClient {
             url: shown(response.url()),
             status,
         })
+    }
+}
+
+/// A request that waits for its response's head; measured when this is dropped. One that is given up
+/// before that (it took too long, another one was quicker) has had no response either.
+struct Waiting<'a> {
+    /// All but the status.
+    labels: [&'a str; 3],
+    since: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let [name, method, domain] = self.labels;
+        let status = self.status.as_ref().map_or("error", StatusCode::as_str);
+        LATENCY
+            .with_label_values(&[name, method, domain, status])
+            .observe(self.since.elapsed().as_secs_f64());
     }
 }
 
@@ -373,6 +392,22 @@ mod tests {
         for (text, shown) in table {
             assert_eq!(shown_text(text), shown);
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_counts_as_one_without_a_response() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = HttpClient::new().unwrap();
+        let url: Url = format!("http://{address}/").parse().unwrap();
+        let request = client.send("given up", client.get(&url));
+        // Nobody ever answers.
+        let given_up = tokio::time::timeout(std::time::Duration::from_millis(50), request).await;
+        assert!(given_up.is_err());
+        let labels = ["given up", "GET", &address.to_string(), "error"];
+        let measured = LATENCY.with_label_values(&labels);
+        assert_eq!(measured.get_sample_count(), 1);
+        assert!(measured.get_sample_sum() >= 0.05);
     }
 
     #[tokio::test]
