@@ -16,6 +16,7 @@ pub(crate) mod request;
 pub(crate) mod rough;
 mod run;
 pub(crate) mod running;
+mod sound;
 mod stretch;
 pub(crate) mod waveform;
 

@@ -92,10 +92,26 @@ pub(crate) fn whole_length(
     Ok(whole)
 }
 
-/// True iff an init section has a track of pictures (ISO 14496-12 §8.4.3: `hdlr` with `vide`).
-pub(crate) fn has_pictures(init: &[u8]) -> bool {
-    let mut found = memchr::memmem::find_iter(init, b"hdlr");
-    found.any(|at| init.get(at + 12..at + 16) == Some(b"vide"))
+/// How pictures are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pictures {
+    /// H.264 or H.265.
+    Known,
+    /// In a way that MPEG-TS has no place for, as ffmpeg writes it: AV1, VP9.
+    Unknown,
+}
+
+/// What an init section's track of pictures is, if it has one (ISO 14496-12 §8.4.3: `hdlr` with
+/// `vide`; the kind is a sample entry's, §8.5.2).
+pub(crate) fn pictures(init: &[u8]) -> Option<Pictures> {
+    let has = |kind: &[u8; 4]| memchr::memmem::find(init, kind).is_some();
+    let mut handlers = memchr::memmem::find_iter(init, b"hdlr");
+    let has_pictures = handlers.any(|at| init.get(at + 12..at + 16) == Some(b"vide"));
+    let known: [&[u8; 4]; 4] = [b"avc1", b"avc3", b"hvc1", b"hev1"];
+    has_pictures.then(|| match known.into_iter().any(has) {
+        true => Pictures::Known,
+        false => Pictures::Unknown,
+    })
 }
 
 fn u32_at(bytes: &[u8; 16], at: usize) -> u32 {
@@ -185,10 +201,18 @@ mod tests {
     fn an_init_section_tells_whether_there_are_pictures() {
         let handler =
             |kind: &[u8; 4]| [&[0, 0, 0, 33], &b"hdlr"[..], &[0; 8], kind, &[0; 13]].concat();
-        assert!(has_pictures(&[handler(b"soun"), handler(b"vide")].concat()));
-        assert!(!has_pictures(&handler(b"soun")));
-        assert!(!has_pictures(b"hdlr"));
-        assert!(!has_pictures(b""));
+        let tracks = [handler(b"soun"), handler(b"vide")].concat();
+        assert_eq!(
+            pictures(&[&tracks, &b"avc1"[..]].concat()),
+            Some(Pictures::Known)
+        );
+        assert_eq!(
+            pictures(&[&tracks, &b"av01"[..]].concat()),
+            Some(Pictures::Unknown)
+        );
+        for nothing in [&handler(b"soun")[..], b"hdlr", b"", b"avc1"] {
+            assert_eq!(pictures(nothing), None);
+        }
     }
 
     #[test]

@@ -55,7 +55,12 @@ pub(crate) async fn frame(
             // It needs what comes before, back to a key picture.
             let mut next = footage.shown;
             for before in stretch.before.iter().rev() {
-                let mut before = load(job, before).await?.footage;
+                let Ok(mut before) = load(job, before).await.map(|loaded| loaded.footage) else {
+                    break;
+                };
+                if before.main.codec != footage.main.codec {
+                    break;
+                }
                 before.follow(next);
                 next = before.shown;
                 let (mut earlier, begins) = end(before);
@@ -88,6 +93,7 @@ pub(crate) async fn frame(
     };
     let mut muxer = Muxer::new(program, 0);
     for unit in &mut units {
+        unit.pid = footage.main.pid;
         unit.pts += shift;
         unit.dts += shift;
         muxer.add(unit);

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,18 +11,12 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::behind::blocking;
-use super::exact::clip;
-use super::fmp4;
+use super::fmp4::{self, Pictures};
 use super::stretch::{Source, Stretch};
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::TsError;
-use crate::mpegts::audio::{AdtsForm, adts_form, frames};
-use crate::mpegts::demux::Unit;
-use crate::mpegts::mux::Muxer;
-use crate::mpegts::tables::Codec;
-use crate::mpegts::time::micros;
 use crate::routes::segments::content_type;
 
 /// More than that is no segment of some seconds, in bytes.
@@ -32,14 +25,27 @@ const MAX_BYTES: u64 = 512 << 20;
 /// So many bytes at most are made of one.
 const MOST_MADE: usize = 2 * MAX_BYTES as usize;
 
-/// Nothing is decoded: it takes no longer than reading.
-const COPIED: (&str, Duration) = ("-c copy", Duration::from_secs(30));
+/// How MPEG-TS is made of MP4.
+struct How {
+    purpose: &'static str,
+    arguments: &'static str,
+    limit: Duration,
+}
 
-/// For pictures that MPEG-TS cannot hold (AV1), nearly as good as they are.
-const CODED: (&str, Duration) = (
-    "-c:v libx264 -preset veryfast -crf 16 -bf 0 -pix_fmt yuv420p -c:a copy",
-    Duration::from_secs(120),
-);
+/// Nothing is decoded: it takes no longer than reading.
+const COPIED: How = How {
+    purpose: "remux",
+    arguments: "-c copy",
+    limit: Duration::from_secs(30),
+};
+
+/// For pictures that MPEG-TS cannot hold (AV1), nearly as good as they are, and each at its time.
+const CODED: How = How {
+    purpose: "transcode",
+    arguments: "-c:v libx264 -preset veryfast -crf 16 -bf 0 -pix_fmt yuv420p -fps_mode passthrough \
+                -enc_time_base:v 1:90000 -c:a copy",
+    limit: Duration::from_secs(120),
+};
 
 /// Why a segment cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +89,15 @@ impl LoadError {
                     error: FfmpegError::Failed { .. },
                     ..
                 }
-        )
+        ) && !self.is_of_process()
+    }
+
+    /// True iff ffmpeg was ended by somebody else, for want of memory say.
+    fn is_of_process(&self) -> bool {
+        let LoadError::Made { error, .. } = self else {
+            return false;
+        };
+        matches!(error, FfmpegError::Failed { status, .. } if status.starts_with("signal"))
     }
 }
 
@@ -134,7 +148,7 @@ pub(crate) async fn load(job: &Job, source: &Source) -> Result<Loaded, LoadError
     }
     let mp4 = Bytes::from(bytes);
     let is_full = source.segment.is_full();
-    let made = async |how| {
+    let made = async |how: &How| {
         let made = remuxed(job, mp4.clone(), how, is_full).await;
         let made = made.map_err(|error| LoadError::Made {
             file: file.clone(),
@@ -142,16 +156,10 @@ pub(crate) async fn load(job: &Job, source: &Source) -> Result<Loaded, LoadError
         });
         apart(source, made?).await
     };
-    let copied = made(COPIED).await;
-    let is_lost = |loaded: &Loaded| !loaded.footage.main.codec.is_video();
-    if copied
-        .as_ref()
-        .map_or_else(LoadError::is_of_content, is_lost)
-        && has_pictures(&mp4)
-    {
-        return made(CODED).await;
+    match pictures(&mp4) {
+        Some(Pictures::Unknown) => made(&CODED).await,
+        _ => made(&COPIED).await,
     }
-    copied
 }
 
 /// Takes packets apart.
@@ -195,99 +203,8 @@ pub(crate) async fn usable(job: &Job, mut stretch: Stretch) -> Result<Option<Str
     Ok(is_left.then_some(stretch))
 }
 
-/// What its sound is like, as far as decoders have to be set up for it.
-pub(crate) fn sound(footage: &Footage) -> Option<AdtsForm> {
-    let mut units = footage.media.units.iter();
-    let first = units.find(|unit| unit.codec.is_audio())?;
-    (first.codec == Codec::Adts)
-        .then(|| adts_form(first.payload()))
-        .flatten()
-}
-
-/// Where sound comes from that a segment does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sound {
-    /// From its own, of another form.
-    Converted,
-    /// From nowhere.
-    Silence,
-}
-
-/// The same segment with sound of this form.
-///
-/// # Errors
-/// [`LoadError`] names the file.
-pub(crate) async fn with_sound(
-    job: &Job,
-    source: &Source,
-    loaded: Loaded,
-    form: AdtsForm,
-    sound: Sound,
-) -> Result<Loaded, LoadError> {
-    let AdtsForm { rate, channels } = form;
-    let from = match sound {
-        Sound::Converted => "-map 0:v:0? -map 0:a:0".to_owned(),
-        Sound::Silence => {
-            let begins = micros(loaded.footage.shown);
-            format!(
-                "-itsoffset {begins}us -f lavfi -i anullsrc=r={rate} -map 0:v:0 -map 1:a:0 -shortest"
-            )
-        }
-    };
-    let arguments = format!(
-        "-copyts -f mpegts -i pipe:0 {from} -c copy -c:a aac -b:a 192k -ar {rate} -ac {channels} \
-         -muxdelay 0 -muxpreload 0 -f mpegts pipe:1"
-    );
-    let packets = Bytes::from(loaded.bytes);
-    let bytes = made(job, "sound", &arguments, packets, CODED.1, true).await;
-    let bytes = bytes.map_err(|error| LoadError::Made {
-        file: source.path.clone(),
-        error,
-    });
-    let alike = apart(source, bytes?).await?;
-    if sound == Sound::Silence {
-        return Ok(alike);
-    }
-    let span = sound_span(&loaded.footage);
-    let trimmed = blocking(move || trimmed(alike.footage, loaded.footage.shown, span)).await;
-    let trimmed = trimmed.map_err(|error| LoadError::Read {
-        file: source.path.clone(),
-        error,
-    });
-    apart(source, trimmed?).await
-}
-
-/// From when until when there is sound, in ticks.
-fn sound_span(footage: &Footage) -> Range<i64> {
-    let sound = footage.media.units.iter();
-    let spans = sound.filter(|unit| unit.codec.is_audio()).map(|unit| {
-        let frames = frames(unit.codec, unit.payload()).unwrap_or_default();
-        let ends = frames.last().map_or(0, |frame| frame.after + frame.ticks);
-        unit.pts..unit.pts + ends
-    });
-    let all = spans.reduce(|all, span| all.start.min(span.start)..all.end.max(span.end));
-    all.unwrap_or_default()
-}
-
-/// Packets without what an encoder puts before and after the sound that it was given: with it, one
-/// segment's would reach into the next one's. `shown` and `span` are of the segment as it was.
-fn trimmed(mut footage: Footage, shown: i64, span: Range<i64>) -> Vec<u8> {
-    footage.follow(shown);
-    let units = footage.media.units.iter();
-    let units = units.filter_map(|unit| match unit.codec.is_audio() {
-        true => clip(unit, span.start, span.end),
-        false => Some(unit.clone()),
-    });
-    let mut units: Vec<Unit> = units.collect();
-    units.sort_by_key(|unit| unit.dts);
-    let mut muxer = Muxer::new(footage.media.program, footage.media.lead);
-    for unit in &units {
-        muxer.add(unit);
-    }
-    muxer.packets()
-}
-
-fn has_pictures(mp4: &Bytes) -> bool {
+/// What kind of pictures a file of MP4 has, if it has any.
+fn pictures(mp4: &Bytes) -> Option<Pictures> {
     let read = |at: u64, buffer: &mut [u8]| {
         let rest = mp4.get(usize::try_from(at).unwrap_or(usize::MAX)..);
         let rest = rest.unwrap_or_default();
@@ -295,35 +212,39 @@ fn has_pictures(mp4: &Bytes) -> bool {
         buffer[..length].copy_from_slice(&rest[..length]);
         Ok(length)
     };
-    let init = fmp4::init_length(mp4.len() as u64, read);
-    init.is_ok_and(|init| fmp4::has_pictures(&mp4[..init as usize]))
+    let init = fmp4::init_length(mp4.len() as u64, read).ok()?;
+    fmp4::pictures(&mp4[..init as usize])
 }
 
 /// MP4 as MPEG-TS. Of one that is not `is_full` as much as there is.
 async fn remuxed(
     job: &Job,
     bytes: Bytes,
-    (how, limit): (&str, Duration),
+    how: &How,
     is_full: bool,
 ) -> Result<Vec<u8>, FfmpegError> {
     let arguments = format!(
-        "-f mp4 -i pipe:0 -map 0:v:0? -map 0:a:0? {how} -copyts -muxdelay 0 -muxpreload 0 -f mpegts pipe:1"
+        "-threads {threads} -f mp4 -i pipe:0 -map 0:v:0? -map 0:a:0? {} -threads {threads} -copyts -muxdelay 0 \
+         -muxpreload 0 -f mpegts pipe:1",
+        how.arguments,
+        threads = job.threads(),
     );
-    made(job, "remux", &arguments, bytes, limit, is_full).await
+    let input = Input::Bytes(vec![bytes]);
+    made(job, how.purpose, &arguments, input, how.limit, is_full).await
 }
 
 /// What ffmpeg makes of a segment; of one that is not `is_full` as much as it can.
-async fn made(
+pub(crate) async fn made(
     job: &Job,
     purpose: &'static str,
     arguments: &str,
-    bytes: Bytes,
+    input: Input,
     limit: Duration,
     is_full: bool,
 ) -> Result<Vec<u8>, FfmpegError> {
     let arguments: Vec<OsString> = arguments.split_whitespace().map(Into::into).collect();
     // Another ffmpeg may wait for this one, and holds a permit meanwhile.
-    let mut run = job.help(limit, purpose, arguments, Input::Bytes(vec![bytes]));
+    let mut run = job.help(limit, purpose, arguments, input);
     let mut made = Vec::new();
     while let Some(chunk) = run.next().await {
         match chunk {

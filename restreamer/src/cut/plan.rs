@@ -178,16 +178,21 @@ impl Covered {
     /// # Errors
     /// [`PlanError`] if nothing is.
     pub(crate) fn of_instant(&self, instant: DateTime<Utc>) -> Result<Stretch, PlanError> {
-        let moment = TimeDelta::microseconds(1);
-        let at = |instant| self.within(instant, instant + moment).into_iter().next();
-        // Between two segments that are no hole apart, the first one's last picture is shown.
-        let before = || {
-            let ended = self.runs.iter().flat_map(Run::followed);
-            let mut ended = ended.filter(|source| source.segment.end() <= instant);
-            at(ended.next_back()?.segment.end() - moment)
-        };
-        let found = at(instant).or_else(before);
+        let found = self.at(instant);
         found.ok_or(PlanError::NotThere { instant })
+    }
+
+    /// What is still shown at an instant, which lies between two segments that are no hole apart: the
+    /// first one's last picture.
+    pub(crate) fn before_instant(&self, instant: DateTime<Utc>) -> Option<Stretch> {
+        let ended = self.runs.iter().flat_map(Run::followed);
+        let mut ended = ended.filter(|source| source.segment.end() <= instant);
+        self.at(ended.next_back()?.segment.end() - TimeDelta::microseconds(1))
+    }
+
+    fn at(&self, instant: DateTime<Utc>) -> Option<Stretch> {
+        let end = instant + TimeDelta::microseconds(1);
+        self.within(instant, end).into_iter().next()
     }
 
     /// All of a range, of which this is what there is.

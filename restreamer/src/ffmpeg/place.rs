@@ -15,7 +15,7 @@ use tokio::process::Child;
 /// What takes long comes behind those who record, and who answer with what is there: they need
 /// little and need it at once. Where they take all, this still leaves a tenth for it.
 pub(crate) const NICENESS: i32 = 10;
-const LONG: [&str; 3] = ["encode", "cut", "waveform"];
+const LONG: [&str; 5] = ["encode", "cut", "waveform", "transcode", "sound"];
 
 /// What leaves one processor alone while several requests are at work: pieces that take a second, in
 /// cuts of which most is sent as it is. Whoever codes for minutes wants all that there are.

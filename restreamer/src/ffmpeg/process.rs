@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +22,7 @@ use super::{Counted, FAILURES, Ffmpeg, FfmpegError, Input, RUNNING, RUNS, SECOND
 /// As much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
-/// One that has written nothing for so long, although somebody waits for it, has no end: it would
+/// One that has written nothing for so long, although it has its input and somebody waits, has no end: it would
 /// keep a permit from others for as long as its client stays. The first pictures of 4K in VP9 are there
 /// sooner on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -214,9 +215,11 @@ async fn work(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let missing = || FfmpegError::Run(io::Error::other("it has no pipes"));
     let (mut stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
+    // Then it is we who make it wait.
+    let is_starved = AtomicBool::new(false);
     let feeding = async {
         match stdin {
-            Some(stdin) => feed(stdin, input).await,
+            Some(stdin) => feed(stdin, input, &is_starved).await,
             None => Ok(()),
         }
     };
@@ -224,10 +227,13 @@ async fn work(
         loop {
             let mut chunk = BytesMut::with_capacity(CHUNK);
             // A whole chunk, if it comes at once: fewer and larger pieces for everybody behind.
-            let read = timeout(PATIENCE, stdout.read_buf(&mut chunk)).await;
-            let read = read
-                .map_err(|_| FfmpegError::StoodStill(PATIENCE))?
-                .map_err(FfmpegError::Run)?;
+            let read = loop {
+                match timeout(PATIENCE, stdout.read_buf(&mut chunk)).await {
+                    Ok(read) => break read.map_err(FfmpegError::Run)?,
+                    Err(_) if is_starved.load(Ordering::Relaxed) => {}
+                    Err(_) => return Err(FfmpegError::StoodStill(PATIENCE)),
+                }
+            };
             if read == 0 {
                 return Ok(());
             }
@@ -243,7 +249,12 @@ async fn work(
 }
 
 /// Writes all input. ffmpeg may have had enough before its end: that is no error.
-async fn feed(mut stdin: ChildStdin, input: Input) -> Result<(), FfmpegError> {
+/// Tells whether it waits for what comes next.
+async fn feed(
+    mut stdin: ChildStdin,
+    input: Input,
+    is_starved: &AtomicBool,
+) -> Result<(), FfmpegError> {
     let enough = |written: io::Result<()>| match written {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
@@ -259,7 +270,13 @@ async fn feed(mut stdin: ChildStdin, input: Input) -> Result<(), FfmpegError> {
             }
         }
         Input::Stream(mut pieces) => {
-            while let Some(piece) = pieces.next().await {
+            let mut next = async || {
+                is_starved.store(true, Ordering::Relaxed);
+                let piece = pieces.next().await;
+                is_starved.store(false, Ordering::Relaxed);
+                piece
+            };
+            while let Some(piece) = next().await {
                 let piece = piece.map_err(FfmpegError::Input)?;
                 if enough(stdin.write_all(&piece).await)? {
                     break;

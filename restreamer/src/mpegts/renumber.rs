@@ -29,44 +29,44 @@ pub fn program_of(bytes: &[u8]) -> Option<Program> {
 pub struct Renumberer {
     /// The number of a stream, and what it becomes.
     pids: Vec<(u16, u16)>,
-    /// The clock's stream, where that has nothing else.
+    /// Where the clock is, and where it has to be, if its stream does not become that one.
     clock: Option<(u16, u16)>,
     /// The tables to be written in the place of its own.
     tables: Vec<[u8; PACKET]>,
 }
 
 impl Renumberer {
-    /// From one program to another; `None` if nothing has to be done, or the first pictures or the
-    /// first sound are coded in another way. Streams that the other one has not are left out.
+    /// From one program to another: the first stream of pictures becomes the first one there, and so
+    /// on. Streams that have no counterpart are left out. `None` if nothing has to be done, or the
+    /// first pictures or the first sound have none of their kind.
     #[must_use]
     pub fn new(from: &Program, to: &Program) -> Option<Renumberer> {
-        if from.streams == to.streams && from.pcr_pid == to.pcr_pid {
-            return None;
-        }
-        let first = |program: &Program, is_it: fn(&Stream) -> bool| {
-            program.streams.iter().copied().find(is_it)
-        };
-        let mut pids = Vec::new();
-        for is_it in [
-            (|stream| stream.codec.is_video()) as fn(&Stream) -> bool,
+        let kinds: [fn(&Stream) -> bool; 3] = [
+            |stream| stream.codec.is_video(),
             |stream| stream.codec.is_audio(),
-        ] {
-            if let Some(was) = first(from, is_it) {
-                let becomes = first(to, is_it)?;
-                if was.codec != becomes.codec {
-                    return None;
+            |stream| !stream.codec.is_video() && !stream.codec.is_audio(),
+        ];
+        let mut pids = Vec::new();
+        for is_it in kinds {
+            let mut others = to.streams.iter().filter(|stream| is_it(stream));
+            for (number, stream) in from.streams.iter().filter(|it| is_it(it)).enumerate() {
+                match others.next().filter(|other| other.codec == stream.codec) {
+                    Some(other) => pids.push((stream.pid, other.pid)),
+                    None if number == 0 && (stream.codec.is_video() || stream.codec.is_audio()) => {
+                        return None;
+                    }
+                    None => {}
                 }
-                pids.push((was.pid, becomes.pid));
             }
         }
-        // All as it is, but for streams of data.
-        if pids.iter().all(|(was, becomes)| was == becomes) && from.pcr_pid == to.pcr_pid {
+        let becomes = |pid| pids.iter().find(|(was, _)| *was == pid).map(|(_, is)| *is);
+        let follows = becomes(from.pcr_pid) == Some(to.pcr_pid);
+        if pids.iter().all(|(was, is)| was == is) && from.pcr_pid == to.pcr_pid {
             return None;
         }
-        let is_alone = !pids.iter().any(|(was, _)| *was == from.pcr_pid);
         Some(Renumberer {
+            clock: (!follows).then_some((from.pcr_pid, to.pcr_pid)),
             pids,
-            clock: is_alone.then_some((from.pcr_pid, to.pcr_pid)),
             tables: to.packets.clone(),
         })
     }
@@ -87,12 +87,14 @@ impl Renumberer {
                 Err(error) if damage == Damage::Fails => return Err(error),
                 Err(_) => continue,
             };
+            if let Some((was, is)) = self.clock
+                && packet.pid() == was
+                && packet.pcr().is_some()
+            {
+                into.extend_from_slice(&clock_of(packet.bytes(), is));
+            }
             let known = self.pids.iter().find(|(was, _)| *was == packet.pid());
-            let clock = || {
-                self.clock
-                    .filter(|(was, _)| *was == packet.pid() && !packet.has_payload())
-            };
-            if let Some((_, becomes)) = known.copied().or_else(clock) {
+            if let Some(&(_, becomes)) = known {
                 let mut packet = *packet.bytes();
                 packet::set_pid(&mut packet, becomes);
                 into.extend_from_slice(&packet);
@@ -100,6 +102,15 @@ impl Renumberer {
         }
         Ok(into)
     }
+}
+
+/// A packet with nothing but another one's clock, for the stream that has to have it.
+fn clock_of(packet: &[u8; PACKET], pid: u16) -> [u8; PACKET] {
+    let mut clock = [0xff; PACKET];
+    clock[..6].copy_from_slice(&[0x47, 0, 0, 0x20, (PACKET - 5) as u8, 0x10]);
+    packet::set_pid(&mut clock, pid);
+    clock[6..12].copy_from_slice(&packet[6..12]);
+    clock
 }
 
 #[cfg(test)]
@@ -163,11 +174,45 @@ mod tests {
         assert!(Renumberer::new(&program(0x120, Codec::H265), &h264).is_none());
         assert!(program_of(&[0x47; 50]).is_none());
         let mut with_data = h264.clone();
+        let data = Codec::Data;
         with_data.streams.push(Stream {
             pid: 0x1f0,
-            codec: Codec::Data,
+            codec: data,
         });
         assert!(Renumberer::new(&with_data, &h264).is_none());
+        // Sound where there was none has no counterpart.
+        let mut with_sound = h264.clone();
+        let sound = Codec::Adts;
+        with_sound.streams.push(Stream {
+            pid: 0x101,
+            codec: sound,
+        });
+        assert!(Renumberer::new(&with_sound, &h264).is_none());
+    }
+
+    #[test]
+    fn each_stream_has_its_counterpart() {
+        let of = |numbers: [u16; 4]| {
+            let codecs = [Codec::H264, Codec::Adts, Codec::Adts, Codec::Data];
+            let streams = numbers.into_iter().zip(codecs);
+            Program {
+                pcr_pid: numbers[0],
+                streams: streams.map(|(pid, codec)| Stream { pid, codec }).collect(),
+                packets: Vec::new(),
+            }
+        };
+        let (from, mut to) = (
+            of([0x21, 0x22, 0x23, 0x24]),
+            of([0x100, 0x101, 0x102, 0x103]),
+        );
+        let pids = [(0x21, 0x100), (0x22, 0x101), (0x23, 0x102), (0x24, 0x103)];
+        let renumberer = Renumberer::new(&from, &to).unwrap();
+        assert_eq!((renumberer.pids, renumberer.clock), (pids.to_vec(), None));
+        to.streams.truncate(2);
+        to.pcr_pid = 0x101;
+        let renumberer = Renumberer::new(&from, &to).unwrap();
+        assert_eq!(renumberer.pids, pids[..2]);
+        assert_eq!(renumberer.clock, Some((0x21, 0x101)));
     }
 
     #[test]
@@ -178,6 +223,7 @@ mod tests {
         let renumberer = Renumberer::new(&from, &to).unwrap();
         let mut clock = [0xff; PACKET];
         clock[..6].copy_from_slice(&[0x47, 0x01, 0xff, 0x20, 183, 0x10]);
+        clock[6..12].copy_from_slice(&[1, 2, 3, 4, 0x7e, 0]);
         let made = renumberer.renumber(&clock, false, Damage::Fails).unwrap();
         assert_eq!(made.len(), PACKET);
         assert_eq!(made[1..3], [0x01, 0x00]);

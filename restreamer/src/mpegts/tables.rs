@@ -104,14 +104,14 @@ pub struct Program {
 }
 
 impl Program {
-    /// One with a single stream, of H.264 or H.265.
+    /// One with a single stream, of H.264, H.265 or AAC.
     #[must_use]
     pub fn of(stream: Stream) -> Program {
         let [high, low] = stream.pid.to_be_bytes();
-        let stream_type = if stream.codec == Codec::H265 {
-            0x24
-        } else {
-            0x1b
+        let stream_type = match stream.codec {
+            Codec::H265 => 0x24,
+            Codec::Adts => 0x0f,
+            _ => 0x1b,
         };
         // The PMT must not have the stream's own number.
         let pmt_pid = if stream.pid == PMT_PID {

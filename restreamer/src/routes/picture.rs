@@ -37,13 +37,18 @@ pub(super) async fn of_instant(
     let rendition = Arc::new(rendition(&parts, SUFFIX)?);
     let instant = Params::parse(query.as_deref()).time("timestamp")?;
     let instant = instant.ok_or_else(|| missing("timestamp"))?;
-    // What ended right before it may be what is shown then.
-    let range = TimeRange {
-        start: earlier(instant, TimeDelta::microseconds(TOLERANCE_MICROS)),
-        end: instant + TimeDelta::microseconds(1),
+    let end = instant + TimeDelta::microseconds(1);
+    let range = |start| TimeRange { start, end };
+    let covered = look_up(&app, &rendition, range(instant)).await?;
+    let stretch = match covered.of_instant(instant) {
+        Ok(stretch) => stretch,
+        Err(nothing) => {
+            // What ended right before it may be what is shown then.
+            let start = earlier(instant, TimeDelta::microseconds(TOLERANCE_MICROS));
+            let covered = look_up(&app, &rendition, range(start)).await?;
+            covered.before_instant(instant).ok_or(nothing)?
+        }
     };
-    let covered = look_up(&app, &rendition, range).await?;
-    let stretch = covered.of_instant(instant)?;
     let head = head(&rendition, &[instant]);
     if method == Method::HEAD {
         return Ok((head, of_unknown_length()).into_response());

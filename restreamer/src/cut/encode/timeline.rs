@@ -9,8 +9,9 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use super::graph::{Join, Scene};
-use crate::cut::load::{self, LoadError, Loaded, Sound, load};
+use crate::cut::load::{LoadError, Loaded, load};
 use crate::cut::plan::Clip;
+use crate::cut::sound::{self, Wanted, form, with_sound};
 use crate::cut::stretch::{Source, Stretch};
 use crate::ffmpeg::Job;
 use crate::footage::{Footage, Picture};
@@ -81,8 +82,7 @@ impl Model {
 
     /// Its first stream of sound.
     pub(super) fn sound(&self) -> Option<Stream> {
-        let mut streams = self.program.streams.iter();
-        streams.find(|stream| stream.codec.is_audio()).copied()
+        sound::stream(&self.program)
     }
 }
 
@@ -124,11 +124,12 @@ impl Layout {
             sources: Vec::new(),
         };
         for clip in clips {
+            let before = layout.scenes.len();
             for stretch in clip.stretches {
                 layout.add(job, stretch).await?;
             }
             // Between the stretches of a clip is a hole, which is left out: a hard cut.
-            if let (Some(fade), Some(last)) = (clip.fade, layout.scenes.last_mut()) {
+            if let (Some(fade), Some(last)) = (clip.fade, layout.scenes[before..].last_mut()) {
                 last.join = Join::Fade {
                     transition: fade.transition,
                     length: fade.length,
@@ -205,12 +206,12 @@ impl Layout {
         Ok(())
     }
 
-    /// Notes what a segment is like. What is fed has pictures and sound from the start on, if any of it
+    /// Notes what a segment at an edge is like. What is fed has sound from the start on, if any of these
     /// has.
     fn know(&mut self, footage: &Footage) {
         let model = Model::of(footage);
         let has_sound = model.sound().is_some();
-        self.sound = self.sound.or_else(|| load::sound(footage));
+        self.sound = self.sound.or_else(|| form(footage));
         match &mut self.model {
             None => self.model = Some(model),
             Some(known) => {
@@ -296,21 +297,22 @@ impl Layout {
         let sources =
             sources.map(move |(placed, source)| (placed, source, sound_only, program.clone()));
         // Whether any was heard yet, too.
-        let sound = (self.sound, false);
-        let state = (job, sources, sound, Some(Retimer::of_counters()));
-        let packets = stream::unfold(state, async |(job, mut sources, mut sound, retimer)| {
+        let heard = (self.sound, false);
+        let state = (job, sources, heard, Some(Retimer::of_counters()));
+        let packets = stream::unfold(state, async |(job, mut sources, mut heard, retimer)| {
             // None after an error.
             let mut retimer = retimer?;
             let (placed, source, sound_only, program) = sources.next()?;
             let placed = async {
                 let mut loaded = load(&job, &source).await.map_err(io::Error::other)?;
-                if let Some(form) = sound.0
-                    && let Some(made) = made_alike(&loaded.footage, form, sound.1)
+                if let (Some(form), Some(to)) = (heard.0, &program)
+                    && let Some(wanted) = Wanted::of(&loaded.footage, form, heard.1)
                 {
-                    let alike = load::with_sound(&job, &source, loaded, form, made).await;
-                    loaded = alike.map_err(io::Error::other)?;
+                    let to = Program::clone(to);
+                    let made = with_sound(&job, &source, loaded, to, form, wanted).await;
+                    loaded = made.map_err(io::Error::other)?;
                 }
-                sound.1 |= load::sound(&loaded.footage).is_some();
+                heard.1 |= form(&loaded.footage).is_some();
                 let work = crate::cut::behind::blocking(move || {
                     let Loaded { mut bytes, footage } = loaded;
                     bytes.truncate(bytes.len() - bytes.len() % PACKET);
@@ -334,24 +336,11 @@ impl Layout {
                 work.await
             };
             Some(match placed.await {
-                Ok((bytes, retimer)) => (Ok(bytes), (job, sources, sound, Some(retimer))),
-                Err(error) => (Err(error), (job, sources, sound, None)),
+                Ok((bytes, retimer)) => (Ok(bytes), (job, sources, heard, Some(retimer))),
+                Err(error) => (Err(error), (job, sources, heard, None)),
             })
         });
         packets.boxed()
-    }
-}
-
-/// What sound has to be made for a segment, so that all have it alike: what decodes it cannot change,
-/// and waits for the first with all pictures in memory.
-fn made_alike(footage: &Footage, form: AdtsForm, is_heard: bool) -> Option<Sound> {
-    match load::sound(footage) {
-        Some(found) => (found != form).then_some(Sound::Converted),
-        None => {
-            let mut streams = footage.media.program.streams.iter();
-            let has_sound = streams.any(|stream| stream.codec.is_audio());
-            (!is_heard && !has_sound).then_some(Sound::Silence)
-        }
     }
 }
 
