@@ -13,20 +13,26 @@ use tokio::process::Command;
 use crate::support::{Site, bounds, holds, pictures, range, time};
 
 /// Pictures in a segment.
-const EACH: u32 = 50;
+pub(crate) const EACH: u32 = 50;
 
 /// Six segments of 2 s. Without B-frames any of them can be coded again by itself.
 async fn site() -> Site {
+    site_at(0.0).await
+}
+
+/// The same, with a clock of its own that is there when it begins.
+pub(crate) async fn site_at(clock: f64) -> Site {
     let options = Options {
         seconds: 12.0,
         b_frames: false,
+        clock,
         ..Options::default()
     };
     Site::start(&options, &[]).await
 }
 
 /// The name of a segment that begins then.
-fn name(start: DateTime<Utc>, duration: f64, kind: &str, content: &[u8]) -> String {
+pub(crate) fn name(start: DateTime<Utc>, duration: f64, kind: &str, content: &[u8]) -> String {
     format!(
         "{:02}:{:02}.{:06}-{duration:?}-{kind}-{}.ts",
         start.minute(),
@@ -37,7 +43,7 @@ fn name(start: DateTime<Utc>, duration: f64, kind: &str, content: &[u8]) -> Stri
 }
 
 /// Puts another segment in the place of one.
-fn replace(site: &Site, number: usize, late: TimeDelta, kind: &str, content: &[u8]) {
+pub(crate) fn replace(site: &Site, number: usize, late: TimeDelta, kind: &str, content: &[u8]) {
     let segment = &site.video.segments[number];
     fs::remove_file(&segment.path).expect("it was there");
     let name = name(segment.start + late, 2.0, kind, content);
@@ -45,7 +51,7 @@ fn replace(site: &Site, number: usize, late: TimeDelta, kind: &str, content: &[u
 }
 
 /// What ffmpeg makes of a segment with these arguments.
-async fn made(path: &Path, arguments: &str, format: &str) -> Vec<u8> {
+pub(crate) async fn made(path: &Path, arguments: &str, format: &str) -> Vec<u8> {
     let line = format!(
         "-loglevel error -copyts -i INPUT {arguments} -muxdelay 0 -muxpreload 0 -f {format} pipe:1"
     );
@@ -63,6 +69,37 @@ async fn made(path: &Path, arguments: &str, format: &str) -> Vec<u8> {
     output.stdout
 }
 
+/// The first segment in pieces of 2 s, which begin with any picture; it is gone.
+pub(crate) async fn divided(site: &Site) -> Vec<(DateTime<Utc>, Vec<u8>)> {
+    let all = site.video.segments[0].clone();
+    let parts = site.node.base_dir().join("parts");
+    fs::create_dir_all(&parts).expect("a directory");
+    let pattern = parts.join("%d.ts");
+    let count = all.numbers.len() as u32 / EACH;
+    let edges: Vec<String> = (1..count).map(|edge| (edge * EACH).to_string()).collect();
+    let line = format!(
+        "-loglevel error -copyts -i {} -map 0 -c copy -f segment -segment_frames {} \
+         -break_non_keyframes 1 -segment_format mpegts {}",
+        all.path.display(),
+        edges.join(","),
+        pattern.display()
+    );
+    let status = Command::new("ffmpeg")
+        .args(line.split_whitespace())
+        .status()
+        .await;
+    assert!(status.expect("ffmpeg").success());
+    fs::remove_file(&all.path).expect("it was there");
+    let piece = |number: u32| {
+        let content = fs::read(parts.join(format!("{number}.ts"))).expect("a part");
+        (
+            all.start + TimeDelta::seconds(2 * i64::from(number)),
+            content,
+        )
+    };
+    (0..count).map(piece).collect()
+}
+
 /// Has ffmpeg make others of the segments from one on.
 async fn change_from(site: &Site, first: usize, arguments: &str) {
     for number in first..site.video.segments.len() {
@@ -72,7 +109,7 @@ async fn change_from(site: &Site, first: usize, arguments: &str) {
 }
 
 /// Holds that it has all the sound of so many pictures, and nothing else.
-fn has_sound_of(reading: &Reading, count: usize, what: &str) {
+pub(crate) fn has_sound_of(reading: &Reading, count: usize, what: &str) {
     let (from, to) = reading.sound.expect("there is sound");
     let length = count as f64 / 25.0;
     assert!(
@@ -80,22 +117,6 @@ fn has_sound_of(reading: &Reading, count: usize, what: &str) {
         "{what}: sound from {from} to {to}"
     );
     assert!(reading.clicks.len() >= count / 8 - 1, "{what}: {reading:?}");
-}
-
-/// The pictures from a number on: from there on there are clicks.
-fn heard(reading: &Reading, first: u32) -> Reading {
-    let pairs = reading
-        .numbers
-        .iter()
-        .copied()
-        .zip(reading.times.iter().copied());
-    let pairs = pairs.filter(|(number, _)| number.is_none_or(|number| number >= first));
-    let (numbers, times) = pairs.unzip();
-    Reading {
-        numbers,
-        times,
-        ..reading.clone()
-    }
 }
 
 #[tokio::test]
@@ -154,61 +175,6 @@ async fn streams_under_other_numbers() {
         let reading = site.looked_at(&query).await;
         assert_eq!(reading.numbers.len(), 40 + 50 - 10, "{kind}");
         assert_eq!(reading.numbers[79], Some(219), "{kind}");
-    }
-}
-
-#[tokio::test]
-async fn sound_of_another_form_and_none_at_first() {
-    let all = 30..270;
-    for (arguments, from) in [
-        ("-c:v copy -c:a aac -ar 44100 -ac 2", 3),
-        ("-c:v copy -an", 0),
-    ] {
-        let site = site().await;
-        let first_sound = if from == 0 { 3 * EACH } else { 0 };
-        // Coded in one piece, as encoders do: at the edges of each there is sound that is not its own.
-        let segments = &site.video.segments[from..from + 3];
-        let pieces = segments.iter().map(|segment| fs::read(&segment.path));
-        let pieces: Vec<Vec<u8>> = pieces.map(|piece| piece.expect("it is there")).collect();
-        let joined = site.node.base_dir().join("joined.ts");
-        fs::write(&joined, pieces.concat()).expect("a file");
-        let content = made(&joined, arguments, "mpegts").await;
-        for segment in segments {
-            fs::remove_file(&segment.path).expect("it was there");
-        }
-        let name = name(segments[0].start, 6.0, "full", &content);
-        fs::write(segments[0].path.with_file_name(name), content).expect("a file");
-        let query = bounds(site.at(all.start), site.at(all.end));
-        let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
-        holds(
-            &heard(&reading, first_sound),
-            all.start.max(first_sound)..all.end,
-            arguments,
-        );
-        assert_eq!(reading.numbers.len(), all.len(), "{arguments}");
-        let (_, to) = reading.sound.expect("there is sound");
-        let ends = reading.times.last().expect("pictures");
-        assert!((to - ends).abs() < 0.15, "{arguments}: {to} {ends}");
-        let clicks = (all.end - all.start.max(first_sound)) / 8;
-        assert!(
-            reading.clicks.len() as u32 + 1 >= clicks,
-            "{arguments}: {reading:?}"
-        );
-        let waveform = format!("/waveform/test/source.png?{query}");
-        assert_eq!(site.node.get(&waveform).await.status, 200, "{arguments}");
-        let (first, second) = (
-            range(site.at(40), site.at(80)),
-            range(site.at(170), site.at(220)),
-        );
-        for kind in ["mpegts", "webm"] {
-            let reading = site
-                .looked_at(&format!("{first}&{second}&type={kind}"))
-                .await;
-            let all = pictures(&[40..80, 170..220]);
-            let all = all.filter(|&number| number >= first_sound);
-            holds(&heard(&reading, first_sound), all, kind);
-            assert_eq!(reading.numbers.len(), 40 + 50, "{kind}");
-        }
     }
 }
 
@@ -296,23 +262,7 @@ async fn a_frame_whose_key_picture_is_two_segments_back() {
     };
     let site = Site::start(&options, &[]).await;
     let all = site.video.segments[0].clone();
-    let parts = site.node.base_dir().join("parts");
-    fs::create_dir_all(&parts).expect("a directory");
-    let pattern = parts.join("%d.ts");
-    let arguments = format!(
-        "-c copy -f segment -segment_frames 50,100 -break_non_keyframes 1 -segment_format mpegts {}",
-        pattern.display()
-    );
-    let line = format!(
-        "-loglevel error -copyts -i {} -map 0:v {arguments}",
-        all.path.display()
-    );
-    let status = Command::new("ffmpeg").args(line.split(' ')).status().await;
-    assert!(status.expect("ffmpeg").success());
-    fs::remove_file(&all.path).expect("it was there");
-    for number in 0..3 {
-        let content = fs::read(parts.join(format!("{number}.ts"))).expect("a part");
-        let start = all.start + TimeDelta::seconds(2 * number);
+    for (start, content) in divided(&site).await {
         // Ends some milliseconds before the next one begins, which is no hole.
         let name = name(start, 1.992, "full", &content);
         fs::write(all.path.with_file_name(name), content).expect("a file");

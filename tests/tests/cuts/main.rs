@@ -6,4 +6,5 @@ mod field;
 mod life;
 mod pictures;
 mod rough;
+mod sound;
 mod support;

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use tests::numbered::{Codec, Options, look};
 
+use crate::field::{replace, site_at};
 use crate::support::{Site, bounds, time};
 
 #[tokio::test]
@@ -35,6 +36,21 @@ async fn the_frame_that_is_on_screen() {
                 assert_eq!(seen.numbers, [Some(number)], "{options:?} at {instant}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn of_segments_that_overlap_the_later_one_is_on_screen() {
+    let site = site_at(0.0).await;
+    let content = std::fs::read(&site.video.segments[1].path).expect("it is there");
+    replace(&site, 1, TimeDelta::milliseconds(-50), "full", &content);
+    // In milliseconds from the first one's end.
+    for (after, number) in [(-55, 48), (1, 51), (5, 51)] {
+        let instant = site.at(50) + TimeDelta::milliseconds(after);
+        let target = format!("/frame/test/source.png?timestamp={}", time(instant));
+        let answer = site.node.get(&target).await;
+        assert_eq!(answer.status, 200, "{after}: {}", answer.text());
+        assert_eq!(look(&answer.body).await.numbers, [Some(number)], "{after}");
     }
 }
 

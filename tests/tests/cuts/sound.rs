@@ -1,0 +1,152 @@
+//! Cuts of what has other sound from some segment on, or none at first.
+
+use std::fs;
+
+use tests::numbered::{Options, Reading};
+
+use crate::field::{EACH, divided, has_sound_of, made, name, replace, site_at};
+use crate::support::{Site, bounds, holds, pictures, range};
+
+/// What ffmpeg makes sound of another form by, and none.
+const OTHER: &str = "-c:v copy -copyinkf -c:a aac -ar 44100 -ac 2";
+const NONE: &str = "-c:v copy -an";
+
+/// The pictures from a number on: from there on there are clicks.
+fn heard(reading: &Reading, first: u32) -> Reading {
+    let pairs = reading
+        .numbers
+        .iter()
+        .copied()
+        .zip(reading.times.iter().copied());
+    let pairs = pairs.filter(|(number, _)| number.is_none_or(|number| number >= first));
+    let (numbers, times) = pairs.unzip();
+    Reading {
+        numbers,
+        times,
+        ..reading.clone()
+    }
+}
+
+#[tokio::test]
+async fn sound_of_another_form_and_none_at_first() {
+    let all = 30..270;
+    for (arguments, from, clock) in [
+        (OTHER, 3, 0.0),
+        (NONE, 0, 0.0),
+        // About the end of the clock.
+        (OTHER, 3, 95_434.0),
+        (NONE, 0, 95_440.0),
+    ] {
+        let site = site_at(clock).await;
+        let first_sound = if from == 0 { 3 * EACH } else { 0 };
+        // Coded in one piece, as encoders do: at the edges of each there is sound that is not its own.
+        let segments = &site.video.segments[from..from + 3];
+        let pieces = segments.iter().map(|segment| fs::read(&segment.path));
+        let pieces: Vec<Vec<u8>> = pieces.map(|piece| piece.expect("it is there")).collect();
+        let joined = site.node.base_dir().join("joined.ts");
+        fs::write(&joined, pieces.concat()).expect("a file");
+        let content = made(&joined, arguments, "mpegts").await;
+        for segment in segments {
+            fs::remove_file(&segment.path).expect("it was there");
+        }
+        let name = name(segments[0].start, 6.0, "full", &content);
+        fs::write(segments[0].path.with_file_name(name), content).expect("a file");
+        let query = bounds(site.at(all.start), site.at(all.end));
+        let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
+        holds(
+            &heard(&reading, first_sound),
+            all.start.max(first_sound)..all.end,
+            arguments,
+        );
+        assert_eq!(reading.numbers.len(), all.len(), "{arguments}");
+        let (_, to) = reading.sound.expect("there is sound");
+        let ends = reading.times.last().expect("pictures");
+        assert!((to - ends).abs() < 0.15, "{arguments}: {to} {ends}");
+        let clicks = (all.end - all.start.max(first_sound)) / 8;
+        assert!(
+            reading.clicks.len() as u32 + 1 >= clicks,
+            "{arguments}: {reading:?}"
+        );
+        let waveform = format!("/waveform/test/source.png?{query}");
+        assert_eq!(site.node.get(&waveform).await.status, 200, "{arguments}");
+        if clock > 0.0 {
+            continue;
+        }
+        let (first, second) = (
+            range(site.at(40), site.at(80)),
+            range(site.at(170), site.at(220)),
+        );
+        for kind in ["mpegts", "webm"] {
+            let reading = site
+                .looked_at(&format!("{first}&{second}&type={kind}"))
+                .await;
+            let all = pictures(&[40..80, 170..220]);
+            let all = all.filter(|&number| number >= first_sound);
+            holds(&heard(&reading, first_sound), all, kind);
+            assert_eq!(reading.numbers.len(), 40 + 50, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_tracks_the_first_counts() {
+    let site = site_at(0.0).await;
+    let two = "-map 0:v -map 0:a -map 0:a -c:v copy -c:a:0 copy -c:a:1 aac -ar:a:1 44100 -ac:a:1 2";
+    for number in 0..6 {
+        let content = made(&site.video.segments[number].path, two, "mpegts").await;
+        replace(&site, number, chrono::TimeDelta::zero(), "full", &content);
+    }
+    let query = bounds(site.at(30), site.at(270));
+    for kind in ["mpegts", "smart"] {
+        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+        holds(&reading, 30..270, kind);
+        has_sound_of(&reading, 240, kind);
+    }
+}
+
+#[tokio::test]
+async fn pictures_before_a_key_picture_stay_whatever_the_sound_is() {
+    // A key picture every 3 s, in segments of 2 s.
+    let options = Options {
+        seconds: 12.0,
+        segment_seconds: 12.0,
+        keys: 4,
+        b_frames: false,
+        ..Options::default()
+    };
+    let site = Site::start(&options, &[]).await;
+    let all = site.video.segments[0].clone();
+    for (number, (start, content)) in divided(&site).await.into_iter().enumerate() {
+        let mut content = content;
+        if number % 2 == 1 {
+            let piece = site.node.base_dir().join("piece.ts");
+            fs::write(&piece, &content).expect("a file");
+            content = made(&piece, OTHER, "mpegts").await;
+        }
+        fs::write(
+            all.path.with_file_name(name(start, 2.0, "full", &content)),
+            content,
+        )
+        .expect("a file");
+    }
+    for wanted in [12..88, 60..240] {
+        let query = bounds(site.at(wanted.start), site.at(wanted.end));
+        let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
+        let numbers: Vec<u32> = reading
+            .numbers
+            .iter()
+            .copied()
+            .map(Option::unwrap)
+            .collect();
+        assert!(
+            numbers.iter().copied().eq(wanted.clone()),
+            "{wanted:?}: {numbers:?}"
+        );
+        let (from, to) = reading.sound.expect("there is sound");
+        let length = wanted.len() as f64 / 25.0;
+        assert!(
+            (to - from - length).abs() < 0.15,
+            "{wanted:?}: sound from {from} to {to}"
+        );
+    }
+}
