@@ -45,6 +45,12 @@ impl Rules {
         }
     }
 
+    /// True iff an hour is before the first one to fetch.
+    #[must_use]
+    pub fn is_too_old(&self, hour: Hour) -> bool {
+        self.first_hour.is_some_and(|first| hour < first)
+    }
+
     fn is_recent(&self, start: DateTime<Utc>) -> bool {
         self.recent_after.is_some_and(|after| start > after)
     }
@@ -59,9 +65,9 @@ pub fn hours<'a>(
     rng: &mut impl Rng,
 ) -> Vec<Hour> {
     let union: BTreeSet<Hour> = listed.into_iter().flatten().copied().collect();
-    let wanted = union.into_iter().filter(|hour| {
-        rules.first_hour.is_none_or(|first| *hour >= first) && !rules.is_recent(hour.start())
-    });
+    let wanted = union
+        .into_iter()
+        .filter(|hour| !rules.is_too_old(*hour) && !rules.is_recent(hour.start()));
     let mut hours: Vec<Hour> = wanted.collect();
     match rules.order {
         Order::Newest => hours.reverse(),

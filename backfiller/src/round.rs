@@ -163,6 +163,11 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 plan::newest_first(&mut queue, &hours, before);
                 continue;
             }
+            // It was wanted when it was listed, which may be hours ago: now it is one that
+            // `--delete-old` deletes, and to fetch it would have no end.
+            if self.rules().is_too_old(hour) {
+                continue;
+            }
             let (mut whole, before) = (true, self.report.segments);
             for listed in &listed {
                 if !listed.hours.contains(&hour) {

@@ -1,0 +1,179 @@
+//! Rounds that take longer than the clock stands still: hours become too old, and new ones are
+//! filled, while a backlog is fetched. The rounds and plans are the real ones; the peer, the
+//! disk and the clock are in memory.
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use backfiller::Options;
+use backfiller::download::{DownloadError, Fetched};
+use backfiller::item::{ExtrasDirectory, Item, Place};
+use backfiller::journal::Journal;
+use backfiller::plan::{self, Action, Kind, Rules};
+use backfiller::round::{self, Report, RoundError, Task};
+use backfiller::site::Site;
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Parser;
+use common::names::{Channel, Quality};
+use common::segment::{FinalType, Hour, Segment, SegmentDuration, SegmentHash, SegmentPath};
+use common::store::HourNames;
+use futures::executor::block_on;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// A peer that records all the time, and a link over which every file takes its time.
+struct SlowSite {
+    options: Options,
+    now: Cell<DateTime<Utc>>,
+    /// How long a file takes.
+    pace: Cell<TimeDelta>,
+    /// All that the peer will ever have; it lists what has begun.
+    there: Vec<Segment>,
+    here: RefCell<HashSet<Segment>>,
+    /// What was fetched, in order, and when that was over.
+    fetched: RefCell<Vec<(Segment, DateTime<Utc>)>>,
+}
+
+impl SlowSite {
+    /// A peer that records from one time to another, a segment in so many seconds.
+    fn new(words: &[&str], [from, to]: [&str; 2], every: i64) -> SlowSite {
+        let [from, to] = [from, to].map(at);
+        let starts =
+            std::iter::successors(Some(from), |start| Some(*start + TimeDelta::seconds(every)));
+        let duration = SegmentDuration::from_secs(every as f64).unwrap();
+        let there = starts.take_while(|start| *start < to).map(|start| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&start.timestamp().to_le_bytes());
+            Segment::new(
+                start,
+                duration,
+                FinalType::Full,
+                SegmentHash::from_bytes(hash),
+            )
+        });
+        let words = ["backfiller", "c", "--download-concurrency", "1"]
+            .iter()
+            .chain(words);
+        SlowSite {
+            options: Options::try_parse_from(words).unwrap(),
+            now: Cell::new(from),
+            pace: Cell::default(),
+            there: there.collect(),
+            here: RefCell::default(),
+            fetched: RefCell::default(),
+        }
+    }
+
+    /// Does one round, from this time on, with so long for each file.
+    fn round(&self, from: &str, pace: TimeDelta) -> Report {
+        self.now.set(at(from));
+        self.pace.set(pace);
+        let task = Task {
+            options: &self.options,
+            peer: "slow",
+            journal: &Arc::<Journal>::default(),
+            patient: false,
+        };
+        block_on(round::run(self, task, StdRng::seed_from_u64(1)))
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &Segment> {
+        let now = self.now.get();
+        self.there
+            .iter()
+            .filter(move |segment| segment.start() < now)
+    }
+}
+
+impl Site for SlowSite {
+    fn now(&self) -> DateTime<Utc> {
+        self.now.get()
+    }
+
+    async fn hours(&self, _: &Channel, _: &Quality) -> Result<BTreeSet<Hour>, RoundError> {
+        Ok(self.listed().map(Segment::hour).collect())
+    }
+
+    async fn missing(&self, place: &Place, rules: &Rules) -> Result<Vec<Item>, RoundError> {
+        let here = self.here.borrow();
+        let of_hour = here.iter().filter(|segment| segment.hour() == place.hour);
+        let mut files: Vec<String> = of_hour.map(ToString::to_string).collect();
+        files.sort_unstable();
+        let here = HourNames {
+            files,
+            tombstones: Vec::new(),
+        };
+        let listed = self.listed().filter(|segment| segment.hour() == place.hour);
+        let there: Vec<String> = listed.map(ToString::to_string).collect();
+        let plan = plan::hour(place.hour, Kind::Video, &here, &there, rules);
+        let wanted = plan
+            .actions
+            .into_iter()
+            .filter_map(|(_, action)| match action {
+                Action::Download(segment) => Some(Item::Segment(SegmentPath {
+                    channel: place.channel.clone(),
+                    quality: place.quality.clone(),
+                    segment,
+                })),
+                _ => None,
+            });
+        Ok(wanted.collect())
+    }
+
+    async fn missing_extras(&self, _: &ExtrasDirectory) -> Result<Vec<Item>, RoundError> {
+        Ok(Vec::new())
+    }
+
+    async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
+        let Item::Segment(path) = item else {
+            panic!("{item}");
+        };
+        self.now.set(self.now.get() + self.pace.get());
+        let now = self.now.get();
+        let mut here = self.here.borrow_mut();
+        here.insert(path.segment.clone());
+        if self.options.delete_old {
+            let first = self.options.first_hour(now).unwrap();
+            here.retain(|segment| segment.hour() >= first);
+        }
+        let mut fetched = self.fetched.borrow_mut();
+        fetched.push((path.segment.clone(), now));
+        assert!(fetched.len() < 10_000, "the round has no end");
+        Ok(Fetched::Downloaded { bytes: 1 })
+    }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    common::dateutil::parse(text).unwrap()
+}
+
+#[test]
+fn an_hour_that_has_become_too_old_is_left_and_nothing_is_fetched_twice() {
+    let words = ["--start", "2", "--delete-old", "--interval", "10"];
+    let site = SlowSite::new(&words, ["2026-01-02T01:00Z", "2026-01-02T04:00Z"], 60);
+    // Ten seconds before the oldest hour goes, with an hour's work for each hour.
+    site.round("2026-01-02T03:59:50Z", TimeDelta::seconds(2));
+    let fetched = site.fetched.borrow();
+    for (segment, when) in fetched.iter() {
+        let first = site
+            .options
+            .first_hour(*when - TimeDelta::seconds(20))
+            .unwrap();
+        assert!(
+            segment.hour() >= first,
+            "{segment} of {} at {when}",
+            segment.hour()
+        );
+    }
+    let once: HashSet<&Segment> = fetched.iter().map(|(segment, _)| segment).collect();
+    assert_eq!(once.len(), fetched.len());
+    let here = site.here.borrow();
+    let hours: BTreeSet<String> = here.iter().map(|it| it.hour().to_string()).collect();
+    assert_eq!(
+        hours,
+        ["2026-01-02T02", "2026-01-02T03"].map(str::to_owned).into()
+    );
+    assert_eq!(here.len(), 120);
+}
