@@ -89,7 +89,8 @@ pub fn newest_first(queue: &mut VecDeque<Hour>, wanted: &[Hour], newest_before: 
     let mut newest: Vec<Hour> = wanted.to_vec();
     newest.retain(|hour| newest_before.is_none_or(|before| *hour >= before));
     newest.sort_unstable();
-    queue.retain(|hour| !newest.contains(hour));
+    // A hostile peer lists as many hours as a listing may hold.
+    queue.retain(|hour| newest.binary_search(hour).is_err());
     for hour in newest {
         queue.push_front(hour);
     }
