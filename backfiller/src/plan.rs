@@ -77,17 +77,24 @@ pub fn hours<'a>(
     hours
 }
 
-/// The newest hour of all lists.
+/// From which hour on there may be more than when these lists were made: what was recent then was
+/// left, and the hour before a new one gets its last segments when the new one has begun.
 #[must_use]
-pub fn newest<'a>(listed: impl IntoIterator<Item = &'a BTreeSet<Hour>>) -> Option<Hour> {
-    listed.into_iter().filter_map(BTreeSet::last).max().copied()
+pub fn live_edge<'a>(
+    listed: impl IntoIterator<Item = &'a BTreeSet<Hour>>,
+    rules: &Rules,
+    now: DateTime<Utc>,
+) -> Option<Hour> {
+    let newest = listed.into_iter().filter_map(BTreeSet::last).max()?;
+    let recent = Hour::of(rules.recent_after.unwrap_or(now));
+    Some(newest.previous().min(recent))
 }
 
-/// Puts the newest hours in front of what is left to do, the newest first: those from the hour
-/// on that was the newest before, as far as they are among the hours wanted now.
-pub fn newest_first(queue: &mut VecDeque<Hour>, wanted: &[Hour], newest_before: Option<Hour>) {
+/// Puts the hours from the live edge on, as far as they are among the hours wanted now, in front
+/// of what is left to do, the newest first.
+pub fn newest_first(queue: &mut VecDeque<Hour>, wanted: &[Hour], edge: Option<Hour>) {
     let mut newest: Vec<Hour> = wanted.to_vec();
-    newest.retain(|hour| newest_before.is_none_or(|before| *hour >= before));
+    newest.retain(|hour| edge.is_none_or(|edge| *hour >= edge));
     newest.sort_unstable();
     // A hostile peer lists as many hours as a listing may hold.
     queue.retain(|hour| newest.binary_search(hour).is_err());

@@ -149,13 +149,13 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
     }
 
     async fn everything(&mut self) -> Result<(), RoundError> {
-        let mut listed = self.listed().await?;
+        let (mut listed, mut edge) = self.listed().await?;
         let mut queue: VecDeque<Hour> = self.hours(&listed).into();
         let mut gone_through = BTreeSet::new();
         while let Some(hour) = queue.pop_front() {
             if self.is_late() {
-                let before = plan::newest(listed.iter().map(|listed| &listed.hours));
-                listed = self.listed().await?;
+                let before = edge;
+                (listed, edge) = self.listed().await?;
                 // From now on: a peer that is slow to list still gets to an hour.
                 self.look_again = look_again(self.site, self.task);
                 queue.push_front(hour);
@@ -205,9 +205,12 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         plan::hours(sets, &rules, &mut self.rng)
     }
 
-    /// The hours of every channel and quality. One whose list is bad does not hide the others.
-    async fn listed(&mut self) -> Result<Vec<Listed>, RoundError> {
+    /// The hours of every channel and quality, and their live edge. One whose list is bad does
+    /// not hide the others.
+    async fn listed(&mut self) -> Result<(Vec<Listed>, Option<Hour>), RoundError> {
         let options = self.task.options;
+        // Before anything is listed, and looked at even later.
+        let now = self.site.now();
         let mut all = Vec::new();
         for channel in &options.channels {
             for quality in &options.qualities {
@@ -222,7 +225,12 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 }
             }
         }
-        Ok(all)
+        let edge = plan::live_edge(
+            all.iter().map(|listed| &listed.hours),
+            &Rules::new(options, now),
+            now,
+        );
+        Ok((all, edge))
     }
 
     /// Plans an hour of a quality and downloads what is missing. True iff all of it was tried.

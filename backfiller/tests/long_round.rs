@@ -177,3 +177,30 @@ fn an_hour_that_has_become_too_old_is_left_and_nothing_is_fetched_twice() {
     );
     assert_eq!(here.len(), 120);
 }
+
+#[test]
+fn the_last_segments_of_an_hour_do_not_wait_for_the_backlog() {
+    for cutoff in [20, 0, 4000] {
+        let seconds = cutoff.to_string();
+        let words = ["--recent-cutoff", &seconds, "--interval", "10"];
+        let site = SlowSite::new(&words, ["2026-01-02T01:00Z", "2026-01-02T06:00Z"], 6);
+        let age = TimeDelta::seconds(cutoff);
+        // All that is old enough of the last hour is here when the round begins.
+        let [hour, old_enough] = [at("2026-01-02T03:00Z"), at("2026-01-02T03:59:40Z")];
+        let known = |segment: &&Segment| (hour..old_enough).contains(&segment.start());
+        let known = site.there.iter().filter(known).cloned();
+        site.here.borrow_mut().extend(known);
+        site.round(&(old_enough + age).to_rfc3339(), TimeDelta::seconds(1));
+        let new = old_enough..old_enough + TimeDelta::minutes(5);
+        for segment in site.there.iter().filter(|it| new.contains(&it.start())) {
+            let fetched = site.fetched.borrow();
+            let (_, when) = fetched.iter().find(|(it, _)| it == segment).unwrap();
+            let late = *when - segment.start() - age;
+            assert!(
+                late < TimeDelta::seconds(30),
+                "{segment} of {}: {late}",
+                segment.hour()
+            );
+        }
+    }
+}

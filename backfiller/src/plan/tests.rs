@@ -384,7 +384,7 @@ fn the_newest_hours_come_before_what_is_left() {
     let hour = |n: u32| -> Hour { format!("2026-01-02T{n:02}").parse().unwrap() };
     let hours = |all: &[u32]| -> Vec<Hour> { all.iter().map(|&n| hour(n)).collect() };
     type Hours = &'static [u32];
-    // (left, wanted, newest before, left now)
+    // (left, wanted, live edge before, left now)
     let table: [(Hours, Hours, Option<u32>, Hours); 5] = [
         (&[3, 2], &[5, 4, 3, 2], Some(5), &[5, 3, 2]),
         (&[3, 2], &[7, 6, 5, 3, 2], Some(5), &[7, 6, 5, 3, 2]),
@@ -397,8 +397,37 @@ fn the_newest_hours_come_before_what_is_left() {
         newest_first(&mut queue, &hours(wanted), before.map(hour));
         assert_eq!(queue, hours(expected), "{left:?} {wanted:?}");
     }
-    let listed: [BTreeSet<Hour>; 2] = [hours(&[1, 4]).into_iter().collect(), BTreeSet::new()];
-    assert_eq!(newest(&listed), Some(hour(4)));
+}
+
+#[test]
+fn the_live_edge_holds_all_that_may_have_got_more() {
+    let set = |hours: &[&str]| -> BTreeSet<Hour> {
+        let full = hours.iter().map(|hour| format!("2026-01-{hour}"));
+        full.map(|hour| hour.parse().unwrap()).collect()
+    };
+    // (listed, cutoff in seconds, edge), all at the same time.
+    let now = at("2026-01-02T04:01:00Z");
+    let table: [(&[&str], i64, Option<&str>); 7] = [
+        (&[], 120, None),
+        // What was recorded last in the hour before is recent yet.
+        (&["02T02", "02T03"], 120, Some("02T02")),
+        (&["02T03", "02T04"], 120, Some("02T03")),
+        (&["02T03", "02T04"], 0, Some("02T03")),
+        (&["02T01", "02T04"], 7200, Some("02T02")),
+        // The stream ended long ago.
+        (&["01T00", "01T07"], 120, Some("01T06")),
+        // Somebody's clock is wrong.
+        (&["02T04", "09T00"], 120, Some("02T03")),
+    ];
+    for (listed, cutoff, edge) in table {
+        let rules = Rules {
+            recent_after: (cutoff > 0).then(|| now - TimeDelta::seconds(cutoff)),
+            ..ALL
+        };
+        let expected = edge.map(|edge| format!("2026-01-{edge}").parse().unwrap());
+        let listed = [set(listed), BTreeSet::new()];
+        assert_eq!(live_edge(&listed, &rules, now), expected, "{listed:?}");
+    }
 }
 
 #[test]
