@@ -90,11 +90,21 @@ pub fn live_edge<'a>(
     Some(newest.previous().min(recent))
 }
 
-/// Puts the hours from the live edge on, as far as they are among the hours wanted now, in front
-/// of what is left to do, the newest first.
-pub fn newest_first(queue: &mut VecDeque<Hour>, wanted: &[Hour], edge: Option<Hour>) {
+/// Adds the hours from the live edge on, as far as they are among the hours wanted now, to what is
+/// left to do: where the order wants them, which is behind all else unless the newest come first.
+pub fn look_anew(queue: &mut VecDeque<Hour>, wanted: &[Hour], edge: Option<Hour>, order: Order) {
     let mut newest: Vec<Hour> = wanted.to_vec();
     newest.retain(|hour| edge.is_none_or(|edge| *hour >= edge));
+    match order {
+        Order::Newest => newest_first(queue, newest),
+        Order::Oldest | Order::Random => {
+            let queued: BTreeSet<Hour> = queue.iter().copied().collect();
+            queue.extend(newest.iter().filter(|hour| !queued.contains(hour)));
+        }
+    }
+}
+
+fn newest_first(queue: &mut VecDeque<Hour>, mut newest: Vec<Hour>) {
     newest.sort_unstable();
     // A hostile peer lists as many hours as a listing may hold.
     queue.retain(|hour| newest.binary_search(hour).is_err());

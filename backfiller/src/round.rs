@@ -160,7 +160,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 self.look_again = look_again(self.site, self.task);
                 queue.push_front(hour);
                 let hours = self.hours(&listed);
-                plan::newest_first(&mut queue, &hours, before);
+                plan::look_anew(&mut queue, &hours, before, self.task.options.order);
                 continue;
             }
             // It was wanted when it was listed, which may be hours ago: now it is one that

@@ -204,3 +204,23 @@ fn the_last_segments_of_an_hour_do_not_wait_for_the_backlog() {
         }
     }
 }
+
+#[test]
+fn the_oldest_hours_stay_first_however_long_the_round() {
+    let words = ["--order", "oldest", "--interval", "10"];
+    let site = SlowSite::new(&words, ["2026-01-02T01:00Z", "2026-01-02T05:00Z"], 30);
+    site.round("2026-01-02T03:30Z", TimeDelta::seconds(10));
+    let fetched = site.fetched.borrow();
+    let hours: Vec<Hour> = fetched.iter().map(|(it, _)| it.hour()).collect();
+    // The last one is the live edge when all else is done.
+    let backlog = hours
+        .iter()
+        .take_while(|hour| hour.to_string() != "2026-01-02T04");
+    let backlog: Vec<Hour> = backlog.copied().collect();
+    assert!(backlog.is_sorted() && backlog.len() > 350, "{backlog:?}");
+    // The round ends when nothing is left that is not recent, and has left out nothing.
+    let old = site.now.get() - TimeDelta::seconds(180);
+    let old = site.there.iter().filter(|it| it.start() < old);
+    let here = site.here.borrow();
+    assert!(old.clone().count() > 400 && old.clone().all(|it| here.contains(it)));
+}

@@ -380,22 +380,34 @@ fn a_random_order_is_a_different_one_with_another_seed() {
 }
 
 #[test]
-fn the_newest_hours_come_before_what_is_left() {
+fn the_newest_hours_come_before_what_is_left_unless_the_order_is_another() {
     let hour = |n: u32| -> Hour { format!("2026-01-02T{n:02}").parse().unwrap() };
     let hours = |all: &[u32]| -> Vec<Hour> { all.iter().map(|&n| hour(n)).collect() };
     type Hours = &'static [u32];
-    // (left, wanted, live edge before, left now)
-    let table: [(Hours, Hours, Option<u32>, Hours); 5] = [
-        (&[3, 2], &[5, 4, 3, 2], Some(5), &[5, 3, 2]),
-        (&[3, 2], &[7, 6, 5, 3, 2], Some(5), &[7, 6, 5, 3, 2]),
-        (&[2, 3, 5], &[2, 3, 5, 6], Some(5), &[6, 5, 2, 3]),
-        (&[3], &[3], Some(5), &[3]),
-        (&[], &[3, 2], None, &[3, 2]),
+    use Order::{Newest, Oldest, Random};
+    // (order, left, wanted, live edge before, left now)
+    let table: [(Order, Hours, Hours, Option<u32>, Hours); 10] = [
+        (Newest, &[3, 2], &[5, 4, 3, 2], Some(5), &[5, 3, 2]),
+        (Newest, &[3, 2], &[7, 6, 5, 3, 2], Some(5), &[7, 6, 5, 3, 2]),
+        (Newest, &[2, 3, 5], &[2, 3, 5, 6], Some(5), &[6, 5, 2, 3]),
+        (Newest, &[3], &[3], Some(5), &[3]),
+        (Newest, &[], &[3, 2], None, &[3, 2]),
+        (Oldest, &[2, 3], &[2, 3, 4, 5, 6], Some(5), &[2, 3, 5, 6]),
+        (Oldest, &[2, 5], &[2, 4, 5, 6], Some(4), &[2, 5, 4, 6]),
+        (Oldest, &[], &[2, 3], None, &[2, 3]),
+        (
+            Random,
+            &[3, 5, 2],
+            &[6, 5, 2, 3, 7],
+            Some(5),
+            &[3, 5, 2, 6, 7],
+        ),
+        (Random, &[3, 2], &[2, 3], Some(5), &[3, 2]),
     ];
-    for (left, wanted, before, expected) in table {
+    for (order, left, wanted, edge, expected) in table {
         let mut queue: VecDeque<Hour> = hours(left).into();
-        newest_first(&mut queue, &hours(wanted), before.map(hour));
-        assert_eq!(queue, hours(expected), "{left:?} {wanted:?}");
+        look_anew(&mut queue, &hours(wanted), edge.map(hour), order);
+        assert_eq!(queue, hours(expected), "{order:?} {left:?} {wanted:?}");
     }
 }
 
@@ -438,7 +450,7 @@ fn as_many_hours_as_a_listing_may_hold_are_sorted_in_no_time() {
         .collect();
     let mut queue: VecDeque<Hour> = all.iter().copied().collect();
     let begun = std::time::Instant::now();
-    newest_first(&mut queue, &all, None);
+    look_anew(&mut queue, &all, None, Order::Newest);
     // Minutes, were each looked for in the whole of the list.
     assert!(begun.elapsed() < std::time::Duration::from_secs(10));
     assert!(queue.iter().eq(all.iter().rev()));
