@@ -4,7 +4,7 @@ mod database;
 mod dsn;
 mod file;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -109,6 +109,43 @@ pub struct SourceError {
     pub reason: String,
     /// The peers that could be read all the same.
     pub readable: Vec<Peer>,
+    /// Which could not.
+    pub unreadable: Unreadable,
+}
+
+/// Which peers a source may still have beside those that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Any: there is no telling.
+    Any,
+    /// Those of these names.
+    Named(HashSet<String>),
+}
+
+impl Unreadable {
+    /// Notes a row or line that cannot be read, with the peer's name if that much can be.
+    fn note(&mut self, name: Option<&str>) {
+        match (self, name) {
+            (Unreadable::Any, _) => {}
+            (Unreadable::Named(names), Some(name)) => {
+                names.insert(name.to_owned());
+            }
+            (this, None) => *this = Unreadable::Any,
+        }
+    }
+
+    fn may_be(&self, name: &str) -> bool {
+        match self {
+            Unreadable::Any => true,
+            Unreadable::Named(names) => names.contains(name),
+        }
+    }
+}
+
+impl Default for Unreadable {
+    fn default() -> Unreadable {
+        Unreadable::Named(HashSet::new())
+    }
 }
 
 impl SourceError {
@@ -118,6 +155,15 @@ impl SourceError {
         SourceError {
             reason: reason.into(),
             readable: Vec::new(),
+            unreadable: Unreadable::Any,
+        }
+    }
+
+    fn in_part(reason: String, readable: Vec<Peer>, unreadable: Unreadable) -> SourceError {
+        SourceError {
+            reason,
+            readable,
+            unreadable,
         }
     }
 }
@@ -202,8 +248,8 @@ impl Peers {
         }
     }
 
-    /// Reads all sources, at once. Of one that fails, what it said last stands; the failure is
-    /// counted, and logged when it is a new one.
+    /// Reads all sources, at once. Of one that fails, what it said last stands, as far as it
+    /// cannot be read now; the failure is counted, and logged when it is a new one.
     pub async fn read(&mut self) -> BTreeMap<String, Peer> {
         let reads = self.sources.iter().map(|known| known.source.read());
         let answers = join_all(reads).await;
@@ -233,13 +279,20 @@ impl Known {
                     tracing::info!(source, known, "the list of nodes can be read again");
                 }
             }
-            Err(SourceError { reason, readable }) => {
+            Err(SourceError {
+                reason,
+                readable,
+                unreadable,
+            }) => {
                 metrics::NODE_LIST_ERRORS
                     .with_label_values(&[] as &[&str])
                     .inc();
-                // What can be read may say that a peer has moved.
-                self.peers
-                    .retain(|peer| readable.iter().all(|new| new.name != peer.name));
+                // What can be read may say that a peer has moved; and one that is neither
+                // there nor among what cannot be read is gone.
+                self.peers.retain(|peer| {
+                    unreadable.may_be(&peer.name)
+                        && readable.iter().all(|new| new.name != peer.name)
+                });
                 self.peers.extend(readable);
                 if self.failing.as_ref() != Some(&reason) {
                     let known = self.peers.len();
@@ -345,20 +398,40 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_source_that_fails_the_last_answer_stands() {
-        let a = vec![Peer::unnamed("http://a").unwrap()];
-        let b = vec![Peer::unnamed("http://b").unwrap()];
-        let failure = Err(SourceError::new("away"));
-        let in_part = Err(SourceError {
-            reason: "a bad line".to_owned(),
-            readable: b,
-        });
-        let answers = vec![Ok(Vec::new()), in_part, failure, Ok(a)];
-        let mut peers = Peers::new(
-            vec![Box::new(Scripted(Mutex::new(answers)))],
-            "me".to_owned(),
-        );
-        for (known, failing) in [(1, 0), (1, 1), (2, 1), (0, 0)] {
-            assert_eq!(peers.read().await.len(), known);
+        let peers = |names: &[&str]| -> Vec<Peer> {
+            let peers = names
+                .iter()
+                .map(|name| Peer::named(name, "http://h").unwrap());
+            peers.collect()
+        };
+        let in_part = |readable: &[&str], unreadable: Option<&[&str]>| {
+            let mut bad = Unreadable::default();
+            match unreadable {
+                Some(names) => names.iter().for_each(|name| bad.note(Some(name))),
+                None => bad.note(None),
+            }
+            Err(SourceError::in_part("bad".to_owned(), peers(readable), bad))
+        };
+        // (what the source says, the peers then)
+        let story = [
+            (Ok(peers(&["a", "b"])), "a b"),
+            (Err(SourceError::new("away")), "a b"),
+            // `b` can be read no more, `a` is gone, `c` is new.
+            (in_part(&["c"], Some(&["b", "x"])), "b c"),
+            (in_part(&["d"], Some(&["b"])), "b d"),
+            // A line without a name may be anybody's.
+            (in_part(&["e"], None), "b d e"),
+            (in_part(&["b"], Some(&["e"])), "b e"),
+            (Ok(Vec::new()), ""),
+        ];
+        let (mut answers, expected): (Vec<_>, Vec<_>) = story.into_iter().unzip();
+        let failing: Vec<usize> = answers.iter().map(|it| it.is_err().into()).collect();
+        answers.reverse();
+        let source = Box::new(Scripted(Mutex::new(answers)));
+        let mut peers = Peers::new(vec![source], "me".to_owned());
+        for (expected, failing) in expected.into_iter().zip(failing) {
+            let known: Vec<String> = peers.read().await.into_keys().collect();
+            assert_eq!(known.join(" "), expected);
             assert_eq!(peers.failing().len(), failing);
         }
     }

@@ -21,7 +21,7 @@ use tokio_postgres::Row;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::dsn::Verify;
-use super::{Dsn, Peer, Source, SourceError, told_apart};
+use super::{Dsn, Peer, Source, SourceError, Unreadable, told_apart};
 
 /// Connecting and asking together. A database that takes longer keeps no peer from its worker:
 /// those known stay, and it is asked again 30 s later.
@@ -89,17 +89,18 @@ impl Source for DatabaseSource {
 /// The peers of rows; a bad one does not hide the others.
 fn peers(rows: Vec<Row>) -> Result<Vec<Peer>, SourceError> {
     let mut readable = Vec::new();
-    let mut bad = (rows.len() > MAX_ROWS).then(|| format!("more than {MAX_ROWS} rows"));
+    let mut bad = None;
+    let mut unreadable = Unreadable::default();
+    if rows.len() > MAX_ROWS {
+        bad = Some(format!("more than {MAX_ROWS} rows"));
+        unreadable.note(None);
+    }
     for row in rows.iter().take(MAX_ROWS) {
-        let fields = (row.try_get::<_, &str>(0), row.try_get::<_, &str>(1));
-        let peer = match fields {
-            (Ok(name), Ok(url)) => Peer::named(name, url)
-                .map_err(|error| format!("the row of {name:?} in nodes: {error}")),
-            (Err(error), _) | (_, Err(error)) => Err(format!("a row of nodes: {}", chain(&error))),
-        };
-        match peer {
+        let name = row.try_get::<_, &str>(0);
+        match peer(&name, row.try_get(1)) {
             Ok(peer) => readable.push(peer),
             Err(reason) => {
+                unreadable.note(name.ok());
                 bad.get_or_insert(reason);
             }
         }
@@ -107,8 +108,17 @@ fn peers(rows: Vec<Row>) -> Result<Vec<Peer>, SourceError> {
     let readable = told_apart(readable);
     match bad {
         None => Ok(readable),
-        Some(reason) => Err(SourceError { reason, readable }),
+        Some(reason) => Err(SourceError::in_part(reason, readable, unreadable)),
     }
+}
+
+type Field<'a> = Result<&'a str, tokio_postgres::Error>;
+
+fn peer(name: &Field<'_>, url: Field<'_>) -> Result<Peer, String> {
+    let bad = |error: &_| format!("a row of nodes: {}", chain(error));
+    let name = name.as_ref().map_err(bad)?;
+    let url = url.map_err(|error| bad(&error))?;
+    Peer::named(name, url).map_err(|error| format!("the row of {name:?} in nodes: {error}"))
 }
 
 /// An error and its causes, in one line: the outermost says little.

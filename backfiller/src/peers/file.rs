@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use futures::future::{BoxFuture, FutureExt};
 
-use super::{Peer, Source, SourceError, told_apart};
+use super::{Peer, Source, SourceError, Unreadable, told_apart};
 
 /// The longest file that is read, in bytes: a thousand nodes of a kilobyte each.
 const MAX_BYTES: u64 = 1 << 20;
@@ -65,22 +65,22 @@ fn read_text(path: &Path) -> std::io::Result<String> {
 fn parse(text: &str) -> Result<Vec<Peer>, SourceError> {
     let mut peers = Vec::new();
     let mut bad = None;
+    let mut unreadable = Unreadable::default();
     for (number, line) in (1..).zip(text.lines()) {
         // A `#` inside a word belongs to it.
         let words = line.split_whitespace();
         let words: Vec<&str> = words.take_while(|word| !word.starts_with('#')).collect();
         let peer = match words[..] {
             [] => continue,
-            [url] => Peer::unnamed(url),
-            [name, url] => Peer::named(name, url),
-            _ => {
-                bad.get_or_insert(format!("line {number} is neither URL nor NAME URL"));
-                continue;
-            }
+            [url] => Peer::unnamed(url).map_err(|error| error.to_string()),
+            [name, url] => Peer::named(name, url).map_err(|error| error.to_string()),
+            _ => Err("it is neither URL nor NAME URL".to_owned()),
         };
         match peer {
             Ok(peer) => peers.push(peer),
             Err(error) => {
+                // Of a line without a name there is no telling whose it is.
+                unreadable.note(words.first().copied().filter(|_| words.len() == 2));
                 bad.get_or_insert(format!("line {number}: {error}"));
             }
         }
@@ -88,10 +88,7 @@ fn parse(text: &str) -> Result<Vec<Peer>, SourceError> {
     let peers = told_apart(peers);
     match bad {
         None => Ok(peers),
-        Some(reason) => Err(SourceError {
-            reason,
-            readable: peers,
-        }),
+        Some(reason) => Err(SourceError::in_part(reason, peers, unreadable)),
     }
 }
 
@@ -120,7 +117,7 @@ mod tests {
         let table = [
             ("a\nhttp://b", "line 1: "),
             ("http://b\nx ftp://y", "line 2: "),
-            ("http://b\n\nx y z", "line 3 is neither"),
+            ("http://b\n\nx y z", "line 3: it is neither"),
             ("http://u:secret@\nhttp://b", "line 1: "),
             ("x http://u:secret@h?token=secret\nhttp://b", "line 1: "),
         ];
@@ -129,6 +126,10 @@ mod tests {
             assert!(error.reason.starts_with(reason), "{error}");
             assert!(!error.reason.contains("secret"), "{error}");
             assert_eq!(shown(&error.readable), ["b http://b/"]);
+            let name = text.lines().find_map(|line| line.strip_prefix("x "));
+            let is_named = name.is_some_and(|rest| !rest.contains(' '));
+            assert_eq!(error.unreadable.may_be("y"), !is_named, "{text}");
+            assert!(error.unreadable.may_be("x"), "{text}");
         }
     }
 

@@ -128,6 +128,23 @@ async fn a_table_is_read_again_and_a_database_that_is_away_costs_no_peer() {
     database.execute("UPDATE nodes SET backfill_from = (name = 'not')");
     holds(&node, &[&a, &late, &b], REREAD).await;
     service.wait_for_log("the peer is gone", SOON).await;
+
+    // A row that cannot be read keeps its own peer in service, and nobody else's.
+    database.execute("UPDATE nodes SET url = 'ftp://x' WHERE name = 'not'");
+    service
+        .wait_for_log("begins with http:// or https://, not ftp", REREAD)
+        .await;
+    database.execute("UPDATE nodes SET backfill_from = true WHERE name = 'one'");
+    let again = add_late(&peers[0], 102);
+    holds(&node, &[&a, &late, &b, &again], REREAD).await;
+    database.execute("UPDATE nodes SET backfill_from = false WHERE name = 'one'");
+    eventually(REREAD, "the end of that peer", async || {
+        let gone = service.count_log("the peer is gone");
+        (gone == 2).then_some(()).ok_or(format!("{gone}"))
+    })
+    .await;
+    let last = add_late(&peers[1], 104);
+    holds(&node, &[&a, &late, &b, &again, &last], SOON).await;
     assert_eq!(service.count_log(PASSWORD), 0);
 }
 
