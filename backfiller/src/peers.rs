@@ -6,6 +6,7 @@ mod file;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use url::Url;
@@ -14,6 +15,10 @@ pub use self::database::DatabaseSource;
 pub use self::dsn::{Dsn, DsnError};
 pub use self::file::FileSource;
 use crate::metrics;
+
+/// A source that takes longer keeps no peer from its worker: those known stay, and it is read
+/// again 30 s later.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a text is not a peer's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,6 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use rustls::client::WebPkiServerVerifier;
@@ -21,11 +20,7 @@ use tokio_postgres::Row;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::dsn::Verify;
-use super::{Dsn, Peer, Source, SourceError, Unreadable, told_apart};
-
-/// Connecting and asking together. A database that takes longer keeps no peer from its worker:
-/// those known stay, and it is asked again 30 s later.
-const TIMEOUT: Duration = Duration::from_secs(5);
+use super::{Dsn, Peer, Source, SourceError, TIMEOUT, Unreadable, told_apart};
 
 /// A row more than there are nodes in any fleet is a mistake, and memory is finite.
 const MAX_ROWS: usize = 10_000;

@@ -1,25 +1,35 @@
 //! The peers of `--node-file`: `NAME URL` or `URL` a line, `#` comments (SPEC §6).
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use futures::future::{BoxFuture, FutureExt};
+use rustix::fs::{Mode, OFlags};
+use tokio::time::timeout;
 
-use super::{Peer, Source, SourceError, Unreadable, told_apart};
+use super::{Peer, Source, SourceError, TIMEOUT, Unreadable, told_apart};
 
 /// The longest file that is read, in bytes: a thousand nodes of a kilobyte each.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A file that names peers.
 #[derive(Debug)]
-pub struct FileSource(PathBuf);
+pub struct FileSource {
+    path: PathBuf,
+    /// Held while it is read: a mount that hangs costs one thread, not one every 30 s.
+    reading: Arc<Mutex<()>>,
+}
 
 impl FileSource {
     /// The peers in this file, which need not exist yet.
     #[must_use]
     pub fn new(path: &Path) -> FileSource {
-        FileSource(path.to_owned())
+        FileSource {
+            path: path.to_owned(),
+            reading: Arc::default(),
+        }
     }
 }
 
@@ -29,34 +39,41 @@ impl Source for FileSource {
     }
 
     fn read(&self) -> BoxFuture<'_, Result<Vec<Peer>, SourceError>> {
-        let path = self.0.clone();
-        let read = move || {
-            let text = read_text(&path)
-                .map_err(|error| SourceError::new(format!("{}: {error}", path.display())))?;
+        async {
+            let (path, reading) = (self.path.clone(), Arc::clone(&self.reading));
+            let read = tokio::task::spawn_blocking(move || match reading.try_lock() {
+                Err(TryLockError::WouldBlock) => Err(io::Error::other("it is being read still")),
+                // A reader that panicked left nothing behind.
+                Ok(_) | Err(TryLockError::Poisoned(_)) => read_text(&path),
+            });
+            let text = match timeout(TIMEOUT, read).await {
+                Ok(Ok(read)) => read.map_err(|error| error.to_string()),
+                Ok(Err(lost)) => Err(lost.to_string()),
+                Err(_) => Err(format!("no answer in {TIMEOUT:?}")),
+            };
+            let named = |reason: String| format!("{}: {reason}", self.path.display());
+            let text = text.map_err(|reason| SourceError::new(named(reason)))?;
             parse(&text).map_err(|error| SourceError {
-                reason: format!("{}: {}", path.display(), error.reason),
+                reason: named(error.reason),
                 ..error
             })
-        };
-        async {
-            tokio::task::spawn_blocking(read)
-                .await
-                .unwrap_or_else(|error| Err(SourceError::new(error.to_string())))
         }
         .boxed()
     }
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path)?;
-    // A pipe would be waited for, and a directory gives an odd error later.
+fn read_text(path: &Path) -> io::Result<String> {
+    // Nobody may ever write into a pipe.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    // A directory would give an odd error later, and a device may have no end.
     if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a file"));
+        return Err(io::Error::other("it is not a file"));
     }
+    let mut text = String::new();
     if file.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64 > MAX_BYTES {
         let error = format!("it is longer than {MAX_BYTES} bytes");
-        return Err(std::io::Error::other(error));
+        return Err(io::Error::other(error));
     }
     Ok(text)
 }
@@ -95,6 +112,7 @@ fn parse(text: &str) -> Result<Vec<Peer>, SourceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::FileType;
 
     fn shown(peers: &[Peer]) -> Vec<String> {
         let shown = peers.iter();
@@ -149,5 +167,24 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(read().await.unwrap_err().reason.contains("not a file"));
+        std::fs::remove_dir(&path).unwrap();
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        assert!(read().await.unwrap_err().reason.contains("not a file"));
+    }
+
+    #[tokio::test]
+    #[allow(clippy::await_holding_lock, reason = "it is what hangs")]
+    async fn while_a_reading_hangs_no_other_is_begun() {
+        let base = tempfile::TempDir::new().unwrap();
+        let path = base.path().join("nodes");
+        std::fs::write(&path, "http://a\n").unwrap();
+        let source = FileSource::new(&path);
+        let hanging = source.reading.lock().unwrap();
+        let error = source.read().await.unwrap_err();
+        assert!(error.reason.ends_with("it is being read still"), "{error}");
+        assert_eq!(error.unreadable, Unreadable::Any);
+        drop(hanging);
+        assert_eq!(shown(&source.read().await.unwrap()), ["a http://a/"]);
     }
 }
