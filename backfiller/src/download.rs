@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use common::store::{CommitError, FileWriter, SegmentWriter, Store, StoreError};
+use tokio::time::Instant;
 
 use crate::Context;
-use crate::claims::Held;
+use crate::claims::{Claim, Held};
 use crate::item::{Item, Place};
 use crate::remote::{Remote, RemoteError};
 
@@ -57,46 +58,39 @@ impl DownloadError {
     }
 }
 
-/// Downloads a file, unless it is here or another worker has it in hand; makes a tombstone.
-/// Dropping the future anywhere leaves no temporary file.
+/// Downloads a file from the peer of this name, unless it is here or another worker has it in
+/// hand; makes a tombstone. Ends early, and says that it is in another hand, when it is slow and
+/// another worker has taken it. Dropping the future anywhere leaves no temporary file.
 ///
 /// # Errors
 /// [`DownloadError`]; nothing is left then.
 pub async fn item(
     context: &Context,
-    remote: &Remote,
+    (peer, remote): (&str, &Remote),
     item: &Item,
 ) -> Result<Fetched, DownloadError> {
-    let Context {
-        store,
-        claims,
-        rate,
-        ..
-    } = context;
+    let Context { store, claims, .. } = context;
     if let Item::Tombstone(place, name) = item {
         return bury(store.clone(), place.clone(), name.clone()).await;
     }
     let file = item.file(store);
-    let claim = match claims.claim(&file) {
+    let claim = match claims.claim(&file, peer) {
         Ok(claim) => claim,
         Err(held) => return Ok(Fetched::InHand(held)),
     };
     if !is_missing(file, item.place().is_some()).await {
         return Ok(Fetched::NoLongerMissing);
     }
-    let mut content = match remote.content(item).await {
-        Ok(content) => content,
-        // Merged away since it was listed (SPEC §6).
-        Err(error) if error.is_not_found() && matches!(item, Item::Chat(..)) => {
-            return Ok(Fetched::NoLongerMissing);
+    let received = tokio::select! {
+        received = receive(context, remote, item, &claim) => received?,
+        () = claim.lost() => {
+            tracing::debug!(file = %item, "too slow: another peer is asked for it");
+            return Ok(Fetched::InHand(claim.given_up()));
         }
-        Err(error) => return Err(error.into()),
     };
-    let mut writer = Writer::create(store, item).await?;
-    while let Some(piece) = content.next().await? {
-        rate.take(piece.len()).await;
-        writer.write(piece).await?;
-    }
+    let Some(writer) = received else {
+        return Ok(Fetched::NoLongerMissing);
+    };
     let (existed, bytes) = match writer.commit(item).await {
         Ok(committed) => committed,
         Err(CommitError::Store(error)) => return Err(error.into()),
@@ -107,6 +101,28 @@ pub async fn item(
         true => Fetched::NoLongerMissing,
         false => Fetched::Downloaded { bytes },
     })
+}
+
+/// Receives a file's content; `None` if it has been merged away since it was listed (SPEC §6).
+async fn receive(
+    context: &Context,
+    remote: &Remote,
+    item: &Item,
+    claim: &Claim,
+) -> Result<Option<Writer>, DownloadError> {
+    let mut content = match remote.content(item).await {
+        Ok(content) => content,
+        Err(error) if error.is_not_found() && matches!(item, Item::Chat(..)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut writer = Writer::create(&context.store, item).await?;
+    while let Some(piece) = content.next().await? {
+        let (bytes, arrived) = (piece.len(), Instant::now());
+        context.rate.take(bytes).await;
+        writer.write(piece).await?;
+        claim.received(bytes, arrived.elapsed());
+    }
+    Ok(Some(writer))
 }
 
 async fn bury(

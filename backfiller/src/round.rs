@@ -14,8 +14,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rand::Rng;
 use rand::seq::SliceRandom;
+use tokio::time::Instant;
 
-use crate::claims::Held;
+use crate::claims::{Held, PATIENCE};
 use crate::download::{DownloadError, Fetched};
 use crate::item::{Item, Place};
 use crate::journal::{Journal, Matter, Novelty};
@@ -76,7 +77,8 @@ pub struct Task<'a> {
     /// What was said about it.
     pub journal: &'a Arc<Journal>,
     /// True: waits, at the end, for files that other workers have in hand, and takes over if
-    /// they fail. False: looks at the newest hours anew whenever an interval has passed.
+    /// they fail or are slow. False: does not wait long, and looks at the newest hours anew
+    /// whenever an interval has passed.
     pub patient: bool,
 }
 
@@ -281,15 +283,16 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         Ok(self.drain(downloads).await? == all)
     }
 
-    /// Tries once more what other workers had in hand: they may have failed.
+    /// Tries once more what other workers had in hand: they may have failed, or be slow.
     async fn deferred(&mut self) -> Result<(), RoundError> {
         let (site, patient) = (self.site, self.task.patient);
+        // For all of them together: the next round is near.
+        let wait = PATIENCE.min(self.task.options.interval);
+        let limit = (!patient).then(|| Instant::now() + wait);
         let deferred = std::mem::take(&mut self.deferred);
         let downloads = deferred.into_iter().map(|(item, mut held)| async move {
             loop {
-                if patient {
-                    held.released().await;
-                }
+                site.free(&held, limit).await;
                 match site.fetch(&item).await {
                     Ok(Fetched::InHand(still)) if patient => held = still,
                     outcome => return (item, outcome),

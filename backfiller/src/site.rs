@@ -15,8 +15,10 @@ use common::segment::{Hour, SegmentPath};
 use common::store::{Stamp, Store};
 use common::tasks::Task;
 use reqwest::header::HeaderValue;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Context;
+use crate::claims::Held;
 use crate::download::{self, DownloadError, Fetched};
 use crate::item::{ExtraPath, ExtrasDirectory, Item, Place};
 use crate::journal::{Journal, Matter, Novelty, shown};
@@ -73,6 +75,18 @@ pub trait Site {
     /// # Errors
     /// [`DownloadError`]; nothing is left then.
     fn fetch(&self, item: &Item) -> impl Future<Output = Result<Fetched, DownloadError>>;
+
+    /// Waits until a file that another worker has in hand may be fetched, or, if there is a
+    /// limit, until then.
+    fn free(&self, held: &Held, limit: Option<Instant>) -> impl Future<Output = ()> {
+        async move {
+            match limit {
+                None => held.free().await,
+                // If it is still in that hand, the next round comes for it.
+                Some(limit) => timeout_at(limit, held.free()).await.unwrap_or_default(),
+            }
+        }
+    }
 }
 
 /// A peer, and what is known of it from earlier rounds. Clones know the same.
@@ -282,7 +296,8 @@ impl Site for RealSite<'_> {
         task.state("downloading");
         let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
         let _in_flight = InProgress::new(gauge);
-        download::item(self.context, &self.target.remote, item).await
+        let Target { peer, remote, .. } = self.target;
+        download::item(self.context, (peer, remote), item).await
     }
 }
 

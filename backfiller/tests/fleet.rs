@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backfiller::Options;
-use backfiller::claims::Claims;
+use backfiller::claims::{Claims, Held};
 use backfiller::download::{DownloadError, Fetched};
 use backfiller::item::{ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
@@ -34,6 +34,7 @@ use futures::executor::block_on;
 use futures::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
 
 const NODES: usize = 5;
 
@@ -215,7 +216,8 @@ impl Site for SimSite<'_> {
             }
             other => panic!("{other:?}"),
         };
-        let claim = match self.world.claims[self.me].claim(Path::new(&item.to_string())) {
+        let (file, peer) = (item.to_string(), self.peer.to_string());
+        let claim = match self.world.claims[self.me].claim(Path::new(&file), &peer) {
             Ok(claim) => claim,
             Err(held) => return Ok(Fetched::InHand(held)),
         };
@@ -255,6 +257,13 @@ impl Site for SimSite<'_> {
             .happened(&format!("{}<{} {name}", self.me, self.peer));
         drop(claim);
         Ok(Fetched::Downloaded { bytes })
+    }
+
+    async fn free(&self, held: &Held, limit: Option<Instant>) {
+        // No time passes here.
+        if limit.is_none() {
+            held.released().await;
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Peers that go wrong: nothing wrong is kept, and everything else is fetched.
 
+use std::time::Duration;
+
 use tests::content::ts_bytes;
 use tests::eventually;
 use tests::node::Node;
-use tests::origin::{Fault, Framing, Gate, Hold, Outcome, Resource};
+use tests::origin::{Fault, Framing, Gate, Hold, Matching, Outcome, Resource};
 
 use super::peer::{ScriptedPeer, path, segment_name};
 use super::{CHANNEL, HOUR, SOON, names, run_once, start};
@@ -322,4 +324,34 @@ async fn a_name_that_no_server_knows_is_said_and_costs_no_other_peer() {
     let line = service.wait_for_log("round failed", SOON).await;
     assert!(line.contains("no response from http://xxx"), "{line}");
     assert_eq!(service.count_log("WARN"), 1);
+}
+
+#[tokio::test]
+async fn a_slow_peer_keeps_no_file_from_a_quick_one() {
+    let node = Node::new("b");
+    let peers = [ScriptedPeer::start().await, ScriptedPeer::start().await];
+    for n in 0..10 {
+        let [slow, quick] = [0, 1].map(|peer| peers[peer].add(HOUR, n * 2, n.into()));
+        assert_eq!(slow, quick);
+    }
+    // A byte now and then: it stalls never, and a file takes it hours.
+    let drip = Fault::none().dripping(1, Duration::from_secs(1));
+    peers[0].origin.always(Matching::prefix("/segments/"), drip);
+    let peers = [&peers[0], &peers[1]];
+    let mut service = start(&node, &peers, &["--run-once"]).await;
+    assert_eq!(service.wait(SOON * 2).await.code(), Some(0));
+    assert_eq!(names(&node, HOUR).len(), 10);
+    assert!(node.wrong_hashes(CHANNEL, "source").is_empty());
+    assert!(node.temp_files().is_empty());
+    // All from one of them, each once; what the slow one lost is none of its failures.
+    let ends = service
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("round done"));
+    let ends: Vec<String> = ends.collect();
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    for segments in ["segments=0 ", "segments=10 "] {
+        let end = ends.iter().find(|line| line.contains(segments)).unwrap();
+        assert!(end.contains("failures=0"), "{end}");
+    }
 }
