@@ -8,6 +8,7 @@ pub mod claims;
 pub mod download;
 pub mod item;
 pub mod journal;
+mod leftovers;
 pub mod manager;
 pub mod metrics;
 pub mod options;

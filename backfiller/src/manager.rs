@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::timing::jitter;
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::item::Item;
+use crate::leftovers;
 use crate::peers::{Peer, Peers};
 use crate::retention;
 use crate::worker::Worker;
@@ -54,7 +55,6 @@ impl Manager {
     /// # Errors
     /// [`RunError::Incomplete`], with `--run-once` only.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), RunError> {
-        let cleaning = self.remove_leftovers(stop);
         let context = Arc::clone(&self.context);
         let work = async {
             if self.context.options.run_once {
@@ -63,32 +63,9 @@ impl Manager {
             self.keep(stop).await;
             Ok(())
         };
-        let (outcome, ()) = tokio::join!(work, retention::run(&context, stop));
-        if let Err(error) = cleaning.await {
-            tracing::error!(%error, "the clean-up ended badly");
-        }
+        let cleaning = leftovers::run(&context, stop);
+        let (outcome, (), ()) = tokio::join!(work, retention::run(&context, stop), cleaning);
         outcome
-    }
-
-    /// Removes what dead processes left of our channels, beside the work: it takes seconds on
-    /// a week of recordings, and touches nothing that a living process writes.
-    fn remove_leftovers(&self, stop: &CancellationToken) -> JoinHandle<()> {
-        let store = self.context.store.clone();
-        let channels = self.context.options.channels.clone();
-        let extras = self.context.options.extras.clone();
-        let stop = stop.clone();
-        tokio::task::spawn_blocking(move || {
-            for channel in channels.iter().take_while(|_| !stop.is_cancelled()) {
-                if let Err(error) = store.remove_leftovers(channel) {
-                    tracing::warn!(%channel, %error, "cannot look for temporary files of dead processes");
-                }
-            }
-            for directory in extras.iter().take_while(|_| !stop.is_cancelled()) {
-                if let Err(error) = store.remove_leftovers_below(directory.parts()) {
-                    tracing::warn!(%directory, %error, "cannot look for temporary files of dead processes");
-                }
-            }
-        })
     }
 
     async fn once(mut self, stop: &CancellationToken) -> Result<(), RunError> {

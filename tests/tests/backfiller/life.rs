@@ -130,6 +130,20 @@ async fn what_a_dead_process_left_is_removed_at_the_start() {
 }
 
 #[tokio::test]
+async fn what_a_crash_just_before_left_is_removed_a_little_later() {
+    let node = Node::new("b");
+    let left = "00:00.000000-2.0-temp-1b4e28ba-2fa1-81d2-883f-0016d3cca427.ts";
+    put(&node, HOUR, left, b"half");
+    // At the start it is so fresh that it might be somebody's yet.
+    let _service = start(&node, &[], &[]).await;
+    eventually(SOON, "no temporary file", async || {
+        let files = node.temp_files();
+        files.is_empty().then_some(()).ok_or(format!("{files:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_is_said_and_nothing_is_claimed() {
     let node = Node::new("b");
     let peer = ScriptedPeer::start().await;
