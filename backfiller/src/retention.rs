@@ -53,10 +53,12 @@ async fn delete(
                 let (store, channel, quality) =
                     (context.store.clone(), channel.clone(), quality.clone());
                 let labels = [channel.to_string(), quality.to_string(), hour.to_string()];
-                let work = move || store.delete_hour(&channel, &quality, hour);
-                let Some(deleted) = say(blocking(work).await, said) else {
+                let work = move || Ok(store.delete_hour(&channel, &quality, hour));
+                let Some((deleted, error)) = say(blocking(work).await, said) else {
                     continue;
                 };
+                // What is gone is gone, whatever stays.
+                say(error.map_or(Ok(()), Err), said);
                 if deleted.files > 0 {
                     metrics::SEGMENTS_DELETED
                         .with_label_values(&labels)

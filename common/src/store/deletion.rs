@@ -7,7 +7,8 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as sys, AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -31,105 +32,164 @@ pub struct DeletedHour {
     pub left: u64,
 }
 
+/// An hour's directory, open, and its parent.
+struct OpenHour {
+    parent: OwnedFd,
+    opened: OwnedFd,
+    path: PathBuf,
+}
+
 impl Store {
     /// Deletes an hour's segments (of `chat`: its batches), and its directory if nothing else is
     /// in it. What is none of ours is left, and counted and logged once. Nothing happens if the
     /// hour does not exist. Blocking.
     ///
-    /// # Errors
-    /// If a directory cannot be opened (also because it is a symbolic link, from the channel's
-    /// on), or a file cannot be removed; files before it are gone.
+    /// Also gives the first error, if there was any: a directory cannot be opened (also because
+    /// it is a symbolic link, from the channel's on), or a file cannot be removed. One that stays
+    /// does not keep the others.
     pub fn delete_hour(
         &self,
         channel: &Channel,
         quality: &Quality,
         hour: Hour,
-    ) -> Result<DeletedHour, StoreError> {
-        let directory = self.hour_directory(channel, quality, hour);
-        let error = |action, path: &Path, errno: Errno| {
-            StoreError::new(action, path, io::Error::from(errno))
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    ) -> (DeletedHour, Option<StoreError>) {
         let mut deleted = DeletedHour::default();
-        let hour_name = hour.to_string();
+        let outcome = match self.open_hour(channel, quality, hour) {
+            Ok(Some(open)) => self.delete_below(&open, (channel, quality, hour), &mut deleted),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        (deleted, outcome.err())
+    }
+
+    /// Opens an hour's directory, if it exists, without following a link below the base.
+    fn open_hour(
+        &self,
+        channel: &Channel,
+        quality: &Quality,
+        hour: Hour,
+    ) -> Result<Option<OpenHour>, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut path = self.base().to_path_buf();
         // The base itself may be a link: it is the operator's word.
-        let mut parent = match sys::openat(CWD, &path, flags, Mode::empty()) {
-            Ok(base) => base,
-            Err(Errno::NOENT) => return Ok(deleted),
-            Err(errno) => return Err(error("open", &path, errno)),
+        let Some(mut parent) = open(CWD, &path, &path, flags)? else {
+            return Ok(None);
         };
+        let flags = flags | OFlags::NOFOLLOW;
         for part in [channel.as_str(), quality.as_str()] {
             path.push(part);
-            parent = match sys::openat(&parent, part, flags | OFlags::NOFOLLOW, Mode::empty()) {
-                Ok(below) => below,
-                Err(Errno::NOENT) => return Ok(deleted),
-                Err(errno) => return Err(error("open", &path, errno)),
+            let Some(below) = open(parent.as_fd(), Path::new(part), &path, flags)? else {
+                return Ok(None);
             };
+            parent = below;
         }
-        path.push(&hour_name);
-        let opened = sys::openat(
-            &parent,
-            &*hour_name,
-            flags | OFlags::NOFOLLOW,
-            Mode::empty(),
-        );
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(Errno::NOENT) => return Ok(deleted),
-            Err(errno) => return Err(error("open", &path, errno)),
-        };
-        for entry in Dir::read_from(&opened).map_err(|errno| error("list", &path, errno))? {
-            let entry = entry.map_err(|errno| error("list", &path, errno))?;
-            let name = match visible(entry.file_name()) {
-                Name::Ours(name) => name,
-                Name::Itself => continue,
-                Name::Foreign => {
-                    deleted.left += 1;
-                    continue;
-                }
+        let hour = hour.to_string();
+        path.push(&hour);
+        let opened = open(parent.as_fd(), Path::new(&hour), &path, flags)?;
+        Ok(opened.map(|opened| OpenHour {
+            parent,
+            opened,
+            path,
+        }))
+    }
+
+    fn delete_below(
+        &self,
+        open: &OpenHour,
+        place: (&Channel, &Quality, Hour),
+        deleted: &mut DeletedHour,
+    ) -> Result<(), StoreError> {
+        let OpenHour {
+            parent,
+            opened,
+            path,
+        } = open;
+        let mut first_error = Ok(());
+        for entry in Dir::read_from(opened).map_err(|errno| error("list", path, errno))? {
+            let done = match entry {
+                Ok(entry) => self.delete_entry(open, place, entry.file_name(), deleted),
+                Err(errno) => Err(error("list", path, errno)),
             };
-            if name.ends_with(TOMBSTONE) {
-                deleted.tombstones += 1;
-                continue;
-            }
-            let file = directory.join(name);
-            let status = match sys::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(status) => status,
-                Err(Errno::NOENT) => continue,
-                Err(errno) => return Err(error("look at", &file, errno)),
-            };
-            let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
-            match kind(quality, hour, name) {
-                Kind::Final if is_file => {}
-                Kind::BeingWritten => {
-                    deleted.left += 1;
-                    continue;
-                }
-                Kind::Final | Kind::Unknown => {
-                    deleted.left += 1;
-                    self.note_unknown(file, channel.as_str(), quality.as_str());
-                    continue;
-                }
-            }
-            match sys::unlinkat(&opened, name, AtFlags::empty()) {
-                Ok(()) => {
-                    deleted.files += 1;
-                    deleted.bytes += u64::try_from(status.st_size).unwrap_or(0);
-                }
-                // Somebody else has removed it.
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(error("remove", &file, errno)),
-            }
+            first_error = first_error.and(done);
         }
+        first_error?;
         if deleted.tombstones + deleted.left == 0 {
-            match sys::unlinkat(&parent, &*hour_name, AtFlags::REMOVEDIR) {
+            let hour = place.2.to_string();
+            match sys::unlinkat(parent, &*hour, AtFlags::REMOVEDIR) {
                 // Not empty: something came meanwhile.
                 Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => {}
-                Err(errno) => return Err(error("remove the directory", &path, errno)),
+                Err(errno) => return Err(error("remove the directory", path, errno)),
             }
         }
-        Ok(deleted)
+        Ok(())
+    }
+
+    fn delete_entry(
+        &self,
+        OpenHour { opened, path, .. }: &OpenHour,
+        (channel, quality, hour): (&Channel, &Quality, Hour),
+        name: &CStr,
+        deleted: &mut DeletedHour,
+    ) -> Result<(), StoreError> {
+        let name = match visible(name) {
+            Name::Ours(name) => name,
+            Name::Itself => return Ok(()),
+            Name::Foreign => {
+                deleted.left += 1;
+                return Ok(());
+            }
+        };
+        if name.ends_with(TOMBSTONE) {
+            deleted.tombstones += 1;
+            return Ok(());
+        }
+        let file = path.join(name);
+        let status = match sys::statat(opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => status,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(error("look at", &file, errno)),
+        };
+        let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        match kind(quality, hour, name) {
+            Kind::Final if is_file => {}
+            Kind::BeingWritten => {
+                deleted.left += 1;
+                return Ok(());
+            }
+            Kind::Final | Kind::Unknown => {
+                deleted.left += 1;
+                self.note_unknown(file, channel.as_str(), quality.as_str());
+                return Ok(());
+            }
+        }
+        match sys::unlinkat(opened, name, AtFlags::empty()) {
+            Ok(()) => {
+                deleted.files += 1;
+                deleted.bytes += u64::try_from(status.st_size).unwrap_or(0);
+                Ok(())
+            }
+            // Somebody else has removed it.
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(error("remove", &file, errno)),
+        }
+    }
+}
+
+fn error(action: &'static str, path: &Path, errno: Errno) -> StoreError {
+    StoreError::new(action, path, io::Error::from(errno))
+}
+
+/// Opens a directory below another one; `None` if there is none. `path` is for the error.
+fn open(
+    parent: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    flags: OFlags,
+) -> Result<Option<OwnedFd>, StoreError> {
+    match sys::openat(parent, name, flags, Mode::empty()) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(error("open", path, errno)),
     }
 }
 
@@ -177,10 +237,10 @@ fn kind(quality: &Quality, hour: Hour, name: &str) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::IFlags;
     use std::fs;
     use std::io::Read;
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
     use tempfile::TempDir;
 
     const HASH: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
@@ -204,8 +264,11 @@ mod tests {
 
         fn delete(&self, quality: &str) -> Result<DeletedHour, StoreError> {
             let (channel, quality) = (Channel::new("c").unwrap(), Quality::new(quality).unwrap());
-            self.1
-                .delete_hour(&channel, &quality, HOUR.parse().unwrap())
+            let hour = HOUR.parse().unwrap();
+            match self.1.delete_hour(&channel, &quality, hour) {
+                (deleted, None) => Ok(deleted),
+                (_, Some(error)) => Err(error),
+            }
         }
 
         fn names(&self, quality: &str) -> Vec<String> {
@@ -301,5 +364,49 @@ mod tests {
             assert!(error.contains(&link.display().to_string()), "{error}");
             assert!(file.exists(), "{level}");
         }
+    }
+
+    /// A file that even root cannot remove, until this is dropped.
+    struct Immutable(fs::File);
+
+    impl Immutable {
+        fn new(path: &Path) -> Option<Immutable> {
+            let file = fs::File::open(path).unwrap();
+            sys::ioctl_setflags(&file, IFlags::IMMUTABLE).ok()?;
+            Some(Immutable(file))
+        }
+    }
+
+    impl Drop for Immutable {
+        fn drop(&mut self) {
+            let _ = sys::ioctl_setflags(&self.0, IFlags::empty());
+        }
+    }
+
+    #[test]
+    fn a_file_that_stays_keeps_no_other_and_what_is_gone_is_counted() {
+        let place = Place::new();
+        let times = ["00:00", "00:02", "00:04", "00:06"];
+        let files =
+            times.map(|time| place.put(&format!("c/source/{HOUR}/{}", segment(time)), "abc"));
+        let stay: Vec<_> = files[1..3].iter().map(|it| Immutable::new(it)).collect();
+        if stay.iter().any(Option::is_none) {
+            // Needs root, and a file system that knows such files.
+            return;
+        }
+        let (channel, quality) = (Channel::new("c").unwrap(), Quality::new("source").unwrap());
+        let delete = || {
+            let hour = HOUR.parse().unwrap();
+            place.1.delete_hour(&channel, &quality, hour)
+        };
+        let (deleted, error) = delete();
+        assert_eq!((deleted.files, deleted.bytes), (2, 6));
+        let error = error.unwrap().to_string();
+        assert!(error.contains("cannot remove"), "{error}");
+        assert_eq!(place.names("source"), [segment("00:02"), segment("00:04")]);
+        drop(stay);
+        let (deleted, error) = delete();
+        assert!(deleted.files == 2 && error.is_none());
+        assert_eq!(place.names("source"), ["(gone)"]);
     }
 }
