@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::claims::{Held, PATIENCE};
 use crate::download::{DownloadError, Fetched};
-use crate::item::{Item, Place};
+use crate::item::{ExtrasDirectory, Item, Place};
 use crate::journal::{Journal, Matter, Novelty};
 use crate::metrics;
 use crate::options::Options;
@@ -57,6 +57,11 @@ pub enum RoundError {
 }
 
 impl RoundError {
+    /// True iff the peer does not have what it was asked for.
+    fn is_not_found(&self) -> bool {
+        matches!(self, RoundError::Remote(error) if error.is_not_found())
+    }
+
     /// True iff going on would be of no use.
     fn ends_the_round(&self) -> bool {
         match self {
@@ -255,11 +260,21 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             };
             match outcome {
                 Err(error) if error.ends_the_round() => return Err(error),
+                Err(error) if error.is_not_found() => self.no_extras(directory),
                 Err(error) => self.failed(error),
                 Ok(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Not every peer has extras, or the route to list them: there is nothing to fetch then.
+    fn no_extras(&self, directory: &ExtrasDirectory) {
+        let directory = directory.to_string();
+        let novelty = self.task.journal.note(Matter::Failed, "extras", &directory);
+        if novelty == Novelty::New {
+            tracing::info!(directory, "the peer has no such extras");
+        }
     }
 
     /// Fetches files, but starts no more when it is time to look at the newest hours. True iff

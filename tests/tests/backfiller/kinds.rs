@@ -217,3 +217,24 @@ async fn hostile_tombstones_and_extras_write_nothing_they_should_not() {
     let escaped = node.base_dir().parent().unwrap().join("escaped");
     assert!(!escaped.exists());
 }
+
+#[tokio::test]
+async fn a_peer_without_extras_is_no_failure() {
+    let node = Node::new("b");
+    let peers = [ScriptedPeer::start().await, ScriptedPeer::start().await];
+    let name = peers[0].add(HOUR, 0, 0);
+    // The other one has them.
+    let list = Resource::json(&serde_json::json!(["a"]));
+    peers[1].origin.put_resource("/extras/extras", list);
+    let content = "content";
+    peers[1]
+        .origin
+        .put("/segments/extras/a", content, "text/plain");
+    let peers = [&peers[0], &peers[1]];
+    let (service, code) = run_once(&node, &peers, &["--extras", "extras,more"]).await;
+    assert_eq!(code, Some(0));
+    assert_eq!(names(&node, HOUR), [name]);
+    assert_eq!(tree(node.base_dir())["extras/a"], content.as_bytes());
+    assert_eq!(service.count_log("WARN"), 0);
+    assert_eq!(service.count_log("the peer has no such extras"), 3);
+}
