@@ -83,8 +83,10 @@ impl Peer {
 
     /// True iff this is the node called `localhost`.
     fn is(&self, localhost: &str) -> bool {
-        // One that was told apart by its port is still on that host.
-        self.name == localhost || (self.unnamed && self.url.host_str() == Some(localhost))
+        // One that was told apart by its port is still on that host; a URL's host is in small
+        // letters, whatever this node calls itself.
+        let is_host = |host: &str| host.eq_ignore_ascii_case(localhost);
+        self.name == localhost || (self.unnamed && self.url.host_str().is_some_and(is_host))
     }
 
     /// Host and port: tells apart several nodes on one host.
@@ -364,7 +366,8 @@ mod tests {
             unnamed("http://me:8000"),
         ]);
         let second = fixed(&[named("a", "http://elsewhere"), named("c", "http://me")]);
-        let mut peers = Peers::new(vec![first, second], "me".to_owned());
+        // A host is the same in any letters.
+        let mut peers = Peers::new(vec![first, second], "Me".to_owned());
         assert_eq!(
             names_and_urls(&peers.read().await),
             [
@@ -396,9 +399,11 @@ mod tests {
                 "i http://i/"
             ]
         );
-        let mut peers = Peers::new(vec![source()], "h".to_owned());
-        let names = names_and_urls(&peers.read().await);
-        assert_eq!(names, ["g http://g/", "i http://i/"]);
+        for me in ["h", "H"] {
+            let mut peers = Peers::new(vec![source()], me.to_owned());
+            let names = names_and_urls(&peers.read().await);
+            assert_eq!(names, ["g http://g/", "i http://i/"], "{me}");
+        }
     }
 
     #[tokio::test]
