@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use backfiller::Options;
+use chrono::Utc;
 use common::service;
 
 fn main() -> ExitCode {
@@ -10,7 +11,7 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(code) => return code,
     };
-    if let Err(line) = options.check() {
+    if let Err(line) = options.check(Utc::now()) {
         eprintln!("backfiller: {line}");
         return ExitCode::from(2);
     }

@@ -137,9 +137,19 @@ impl Options {
     ///
     /// # Errors
     /// One line that names the bad value.
-    pub fn check(&self) -> Result<(), String> {
-        if self.delete_old && self.start.is_none() {
-            return Err("--delete-old needs --start: what is before it is deleted".to_owned());
+    pub fn check(&self, now: DateTime<Utc>) -> Result<(), String> {
+        match self.start {
+            None if self.delete_old => {
+                return Err("--delete-old needs --start: what is before it is deleted".to_owned());
+            }
+            // Whoever writes 2027 for 2026 would lose all that there is.
+            Some(start) if self.delete_old && start.at(now) > now => {
+                return Err(format!(
+                    "--delete-old with --start {} would delete everything: that is yet to come",
+                    start.at(now).format("%Y-%m-%dT%H:%M:%SZ")
+                ));
+            }
+            _ => {}
         }
         for directory in &self.extras {
             let first = directory.parts().first().map(|part| part.as_str());
@@ -437,7 +447,8 @@ mod tests {
 
     #[test]
     fn nothing_is_deleted_without_a_start() {
-        let check = |arguments: &[&str]| parse(arguments).unwrap().check();
+        let now = dateutil::parse("2026-01-02T03:30:00Z").unwrap();
+        let check = |arguments: &[&str]| parse(arguments).unwrap().check(now);
         assert!(
             check(&["c", "--delete-old"])
                 .unwrap_err()
@@ -445,6 +456,17 @@ mod tests {
         );
         assert_eq!(check(&["c", "--delete-old", "--start", "48"]), Ok(()));
         assert_eq!(check(&["c"]), Ok(()));
+        // A start that is yet to come is one for a show that is yet to come; it deletes nothing.
+        let deleting = |start| check(&["c", "--delete-old", "--start", start]);
+        for start in ["0", "2026-01-02T03:30Z", "2026-01-02T04:00+01:00"] {
+            assert_eq!(deleting(start), Ok(()), "{start}");
+            assert_eq!(check(&["c", "--start", start]), Ok(()), "{start}");
+        }
+        for start in ["2027-01-01", "2026-01-02T03:30:01Z"] {
+            let error = deleting(start).unwrap_err();
+            assert!(error.contains("yet to come"), "{error}");
+            assert_eq!(check(&["c", "--start", start]), Ok(()), "{start}");
+        }
     }
 
     #[test]

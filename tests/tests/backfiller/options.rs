@@ -41,6 +41,10 @@ async fn a_bad_value_is_one_line_that_names_it() {
         (&["c", "--max-rate", "fast"], "'fast'"),
         (&["c", "--max-rate", "9K"], "at least 10000"),
         (&["c", "--delete-old"], "--start"),
+        (
+            &["c", "--delete-old", "--start", "2999-01-02"],
+            "2999-01-02T00:00:00Z",
+        ),
         (&["c", "--recent-cutoff", "soon"], "'soon'"),
         (&["c", "--order", "backwards"], "'backwards'"),
         (&["c", "--stall-timeout", "0"], "--stall-timeout"),
