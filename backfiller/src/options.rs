@@ -46,7 +46,7 @@ pub struct Options {
     pub common: CommonOptions,
 
     /// The channels to fetch, separated by blanks
-    #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ')]
+    #[arg(required = true, value_name = "CHANNEL", value_delimiter = ' ', value_parser = ChannelParser)]
     pub channels: Vec<Channel>,
 
     /// The qualities to fetch, separated by commas; chat: the batches of chat messages
@@ -241,15 +241,52 @@ impl TypedValueParser for NodesParser {
     }
 }
 
+/// Reads a channel's name. `clap` would repeat a bad one, and where a blank stands for a comma in a
+/// list of nodes, that is a URL with a password.
+#[derive(Debug, Clone, Copy)]
+struct ChannelParser;
+
+impl TypedValueParser for ChannelParser {
+    type Value = Channel;
+
+    fn parse_ref(
+        &self,
+        _: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Channel, clap::Error> {
+        let channel = match value.to_str() {
+            Some(text) => Channel::new(text).map_err(|error| error.to_string()),
+            None => Err("it is not UTF-8".to_owned()),
+        };
+        channel.map_err(|error| {
+            let shown = without_passwords(&value.to_string_lossy());
+            let message = format!("invalid value '{shown}' for '<CHANNEL>...': {error}");
+            clap::Error::raw(ErrorKind::ValueValidation, message)
+        })
+    }
+}
+
 /// A list of URLs, or of what was meant to be URLs, with `***` in the place of all that may be a
 /// user's name and password.
 fn without_passwords(list: &str) -> String {
-    let shown = list.split(',').map(|url| match url.rsplit_once('@') {
+    let mut urls: Vec<String> = Vec::new();
+    for part in list.split(',') {
+        // The comma may be one of the password.
+        match urls.last_mut() {
+            Some(url) if part.contains('@') && !part.contains("://") => {
+                url.push(',');
+                url.push_str(part);
+            }
+            _ => urls.push(part.to_owned()),
+        }
+    }
+    let shown = urls.iter().map(|url| match url.rsplit_once('@') {
         Some((before, after)) => match before.split_once("://") {
             Some((scheme, _)) => format!("{scheme}://***@{after}"),
             None => format!("***@{after}"),
         },
-        None => url.to_owned(),
+        None => url.clone(),
     });
     shown.collect::<Vec<_>>().join(",")
 }

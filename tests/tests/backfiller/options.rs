@@ -21,6 +21,19 @@ async fn a_bad_value_is_one_line_that_names_it() {
             "'http://a,http://***@h?x'",
         ),
         (&["c", "--static-nodes", "u:secret@h"], "'***@h'"),
+        (
+            &["c", "--static-nodes", "http://a http://u:secret@h"],
+            "'http://***@h'",
+        ),
+        (
+            &["c", "--static-nodes", "http://u:secret,x@h,http://a"],
+            "'http://***@h,http://a'",
+        ),
+        // A blank where a comma belongs, without quotes around the list.
+        (
+            &["c", "--static-nodes", "http://a", "http://u:secret@h"],
+            "'http://***@h'",
+        ),
         (&["c", "--node-file", ""], "--node-file"),
         (&["c", "--extras", "../x"], "--extras"),
         (&["c", "--extras", "a,/b"], "--extras"),
