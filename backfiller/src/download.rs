@@ -82,7 +82,7 @@ pub async fn item(
         return Ok(Fetched::NoLongerMissing);
     }
     let received = tokio::select! {
-        received = receive(context, remote, item, &claim) => received?,
+        received = receive(context, remote, item, &claim) => received.inspect_err(|_| claim.failed())?,
         () = claim.lost() => {
             tracing::debug!(file = %item, "too slow: another peer is asked for it");
             return Ok(Fetched::InHand(claim.given_up()));
@@ -91,10 +91,14 @@ pub async fn item(
     let Some(writer) = received else {
         return Ok(Fetched::NoLongerMissing);
     };
+    claim.has_all();
     let (existed, bytes) = match writer.commit(item).await {
         Ok(committed) => committed,
         Err(CommitError::Store(error)) => return Err(error.into()),
-        Err(mismatch) => return Err(DownloadError::Mismatch(mismatch)),
+        Err(mismatch) => {
+            claim.failed();
+            return Err(DownloadError::Mismatch(mismatch));
+        }
     };
     drop(claim);
     Ok(match existed {

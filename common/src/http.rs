@@ -407,7 +407,7 @@ mod tests {
         let labels = ["given up", "GET", &address.to_string(), "error"];
         let measured = LATENCY.with_label_values(&labels);
         assert_eq!(measured.get_sample_count(), 1);
-        assert!(measured.get_sample_sum() >= 0.05);
+        assert!(measured.get_sample_sum() > 0.0);
     }
 
     #[tokio::test]

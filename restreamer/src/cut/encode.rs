@@ -209,7 +209,11 @@ pub(crate) async fn cross_fade(
         stretches: to,
         fade: None,
     };
-    let layout = Layout::of(job, vec![first, last]).await?;
+    let layout = match Layout::of(job, vec![first, last]).await {
+        // Of neither side is anything left that can be used.
+        Err(LoadError::Nothing) => return Ok(None),
+        layout => layout?,
+    };
     let Some(model) = layout.model.clone() else {
         return Ok(None);
     };

@@ -104,10 +104,14 @@ pub(crate) enum Pictures {
 /// What an init section's track of pictures is, if it has one (ISO 14496-12 §8.4.3: `hdlr` with
 /// `vide`; the kind is a sample entry's, §8.5.2).
 pub(crate) fn pictures(init: &[u8]) -> Option<Pictures> {
+    // What stands before it names brands alike.
+    let init = &init[memchr::memmem::find(init, b"moov")?..];
     let has = |kind: &[u8; 4]| memchr::memmem::find(init, kind).is_some();
     let mut handlers = memchr::memmem::find_iter(init, b"hdlr");
     let has_pictures = handlers.any(|at| init.get(at + 12..at + 16) == Some(b"vide"));
-    let known: [&[u8; 4]; 4] = [b"avc1", b"avc3", b"hvc1", b"hev1"];
+    let known: [&[u8; 4]; 8] = [
+        b"avc1", b"avc3", b"hvc1", b"hev1", b"dva1", b"dvav", b"dvh1", b"dvhe",
+    ];
     has_pictures.then(|| match known.into_iter().any(has) {
         true => Pictures::Known,
         false => Pictures::Unknown,
@@ -201,7 +205,7 @@ mod tests {
     fn an_init_section_tells_whether_there_are_pictures() {
         let handler =
             |kind: &[u8; 4]| [&[0, 0, 0, 33], &b"hdlr"[..], &[0; 8], kind, &[0; 13]].concat();
-        let tracks = [handler(b"soun"), handler(b"vide")].concat();
+        let tracks = [&b"ftypavc1moov"[..], &handler(b"soun"), &handler(b"vide")].concat();
         assert_eq!(
             pictures(&[&tracks, &b"avc1"[..]].concat()),
             Some(Pictures::Known)
@@ -210,7 +214,12 @@ mod tests {
             pictures(&[&tracks, &b"av01"[..]].concat()),
             Some(Pictures::Unknown)
         );
-        for nothing in [&handler(b"soun")[..], b"hdlr", b"", b"avc1"] {
+        for nothing in [
+            &[b"moov", &handler(b"soun")[..]].concat()[..],
+            b"moovhdlr",
+            b"",
+            b"avc1",
+        ] {
             assert_eq!(pictures(nothing), None);
         }
     }

@@ -23,6 +23,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// beginning, would be moved.
 const BEGINS: i64 = 10 * TICKS_A_SECOND;
 
+/// No segment is longer; one whose clock jumps may seem to be, in ticks.
+const LONGEST: i64 = 60 * TICKS_A_SECOND;
+
 /// How long the last picture is shown at least: 1/25 s.
 const LAST: i64 = TICKS_A_SECOND / 25;
 
@@ -54,7 +57,8 @@ impl Wanted {
         match form(footage) {
             Some(found) => (found != wanted).then_some(Wanted::Converted),
             None => {
-                let has_none = stream(&footage.media.program).is_none();
+                let announced = stream(&footage.media.program);
+                let has_none = announced.is_none_or(|it| footage.media.of(it.pid).next().is_none());
                 (has_none && !is_heard).then_some(Wanted::Silence)
             }
         }
@@ -68,12 +72,11 @@ impl Wanted {
 pub(crate) async fn with_sound(
     job: &Job,
     source: &Source,
-    loaded: Loaded,
+    footage: Footage,
     program: Program,
     form: AdtsForm,
     wanted: Wanted,
 ) -> Result<Loaded, LoadError> {
-    let footage = loaded.footage;
     let (from, input) = match wanted {
         Wanted::Converted => {
             let packets = sound_of(&footage).into();
@@ -134,7 +137,7 @@ fn length(footage: &Footage) -> i64 {
         .of(footage.main.pid)
         .map(|unit| unit.pts)
         .max();
-    last.unwrap_or(footage.shown) - footage.shown + LAST
+    (last.unwrap_or(footage.shown) - footage.shown + LAST).min(LONGEST)
 }
 
 /// From when until when a segment has sound, in ticks.

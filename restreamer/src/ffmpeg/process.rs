@@ -22,7 +22,7 @@ use super::{Counted, FAILURES, Ffmpeg, FfmpegError, Input, RUNNING, RUNS, SECOND
 /// As much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
-/// One that has written nothing for so long, although it has its input and somebody waits, has no end: it would
+/// One that has neither written nor read anything for so long, although somebody waits, has no end: it would
 /// keep a permit from others for as long as its client stays. The first pictures of 4K in VP9 are there
 /// sooner on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -215,11 +215,10 @@ async fn work(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let missing = || FfmpegError::Run(io::Error::other("it has no pipes"));
     let (mut stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
-    // Then it is we who make it wait.
-    let is_starved = AtomicBool::new(false);
+    let flow = Flow::default();
     let feeding = async {
         match stdin {
-            Some(stdin) => feed(stdin, input, &is_starved).await,
+            Some(stdin) => feed(stdin, input, &flow).await,
             None => Ok(()),
         }
     };
@@ -230,7 +229,7 @@ async fn work(
             let read = loop {
                 match timeout(PATIENCE, stdout.read_buf(&mut chunk)).await {
                     Ok(read) => break read.map_err(FfmpegError::Run)?,
-                    Err(_) if is_starved.load(Ordering::Relaxed) => {}
+                    Err(_) if flow.goes_on() => {}
                     Err(_) => return Err(FfmpegError::StoodStill(PATIENCE)),
                 }
             };
@@ -249,12 +248,7 @@ async fn work(
 }
 
 /// Writes all input. ffmpeg may have had enough before its end: that is no error.
-/// Tells whether it waits for what comes next.
-async fn feed(
-    mut stdin: ChildStdin,
-    input: Input,
-    is_starved: &AtomicBool,
-) -> Result<(), FfmpegError> {
+async fn feed(mut stdin: ChildStdin, input: Input, flow: &Flow) -> Result<(), FfmpegError> {
     let enough = |written: io::Result<()>| match written {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
@@ -263,28 +257,55 @@ async fn feed(
     match input {
         Input::None => {}
         Input::Bytes(pieces) => {
-            for piece in pieces {
-                if enough(stdin.write_all(&piece).await)? {
+            for piece in pieces.iter().flat_map(|piece| piece.chunks(CHUNK)) {
+                if enough(stdin.write_all(piece).await)? {
                     break;
                 }
+                flow.moves();
             }
         }
         Input::Stream(mut pieces) => {
-            let mut next = async || {
-                is_starved.store(true, Ordering::Relaxed);
-                let piece = pieces.next().await;
-                is_starved.store(false, Ordering::Relaxed);
-                piece
-            };
-            while let Some(piece) = next().await {
+            while let Some(piece) = flow.awaits(pieces.next()).await {
                 let piece = piece.map_err(FfmpegError::Input)?;
-                if enough(stdin.write_all(&piece).await)? {
-                    break;
+                for part in piece.chunks(CHUNK) {
+                    if enough(stdin.write_all(part).await)? {
+                        return Ok(());
+                    }
+                    flow.moves();
                 }
             }
         }
     }
     Ok(())
+}
+
+/// What becomes of a process's input: whether a silence is its own doing.
+#[derive(Debug, Default)]
+struct Flow {
+    /// True iff it is we who make it wait.
+    is_starved: AtomicBool,
+    /// True iff it has been fed since somebody asked.
+    has_moved: AtomicBool,
+}
+
+impl Flow {
+    fn moves(&self) {
+        self.has_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// What comes next for it, for which it has to wait.
+    async fn awaits<T>(&self, next: impl Future<Output = T>) -> T {
+        self.is_starved.store(true, Ordering::Relaxed);
+        let next = next.await;
+        self.is_starved.store(false, Ordering::Relaxed);
+        self.moves();
+        next
+    }
+
+    /// True iff it waits for us, or has been fed since this was asked last.
+    fn goes_on(&self) -> bool {
+        self.has_moved.swap(false, Ordering::Relaxed) || self.is_starved.load(Ordering::Relaxed)
+    }
 }
 
 /// The end of a text, read to its end.

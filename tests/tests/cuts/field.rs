@@ -212,6 +212,12 @@ async fn segments_cut_short_cost_what_is_not_in_them() {
         let content = fs::read(&site.video.segments[3].path).expect("it is there");
         let kept = content.len() * parts / 400;
         replace(&site, 3, TimeDelta::zero(), kind, &content[..kept]);
+        // What lies behind a cut is no matter to it.
+        let before = bounds(site.at(30), site.at(140));
+        for cut in ["smart", "mpegts"] {
+            let reading = site.looked_at(&format!("{before}&type={cut}")).await;
+            holds(&reading, 30..140, cut);
+        }
         let query = bounds(site.at(30), site.at(270));
         let refused = site.cut(&format!("{query}&type=smart")).await;
         assert_eq!(refused.status, 406, "{}", refused.text());

@@ -50,7 +50,7 @@ pub(super) struct Layout {
     sound: Option<AdtsForm>,
     /// True iff only sound is fed.
     sound_only: bool,
-    /// Each with what is to be added to the ticks from the stretch's start.
+    /// Each with where its stretch is.
     sources: Vec<(Placed, Source)>,
 }
 
@@ -155,9 +155,10 @@ impl Layout {
         let tail = load(job, last).await?.footage;
         let has_video = head.main.codec.is_video() && !self.sound_only;
         self.has_video |= has_video;
-        for footage in [&head, &tail] {
-            self.know(footage);
-        }
+        // What comes first may be a short advertisement: the rest need not sound as it does.
+        self.sound = self.sound.or_else(|| form(&tail)).or_else(|| form(&head));
+        self.know(&head, true);
+        self.know(&tail, false);
         let (from, until) = (placed.from, stretch.until.timestamp_micros());
         let mut scene = Scene {
             start: placed.base,
@@ -195,23 +196,25 @@ impl Layout {
             self.sources.push((placed, source));
         }
         let after = stretch.after;
-        self.sources.extend(
-            stretch
-                .sources
-                .into_iter()
-                .chain(after)
-                .map(|source| (placed, source)),
-        );
+        let sources = stretch.sources.into_iter();
+        self.sources.extend(sources.map(|source| (placed, source)));
+        // Without it some sound may be missing at the end, and that is all.
+        if let Some(after) = after
+            && load(job, &after).await.is_ok()
+        {
+            self.sources.push((placed, after));
+        }
         self.scenes.push(scene);
         Ok(())
     }
 
     /// Notes what a segment at an edge is like. What is fed has sound from the start on, if any of these
     /// has.
-    fn know(&mut self, footage: &Footage) {
+    fn know(&mut self, footage: &Footage, is_head: bool) {
         let model = Model::of(footage);
-        let has_sound = model.sound().is_some();
-        self.sound = self.sound.or_else(|| form(footage));
+        // Before sound that begins later there has to be silence, which we have of one kind.
+        let counts = |sound: &Stream| is_head || sound.codec == Codec::Adts;
+        let has_sound = model.sound().as_ref().is_some_and(counts);
         match &mut self.model {
             None => self.model = Some(model),
             Some(known) => {
@@ -306,11 +309,16 @@ impl Layout {
             let placed = async {
                 let mut loaded = load(&job, &source).await.map_err(io::Error::other)?;
                 if let (Some(form), Some(to)) = (heard.0, &program)
+                    && sound::stream(to).is_some_and(|sound| sound.codec == Codec::Adts)
                     && let Some(wanted) = Wanted::of(&loaded.footage, form, heard.1)
                 {
                     let to = Program::clone(to);
-                    let made = with_sound(&job, &source, loaded, to, form, wanted).await;
-                    loaded = made.map_err(io::Error::other)?;
+                    let footage = loaded.footage.clone();
+                    match with_sound(&job, &source, footage, to, form, wanted).await {
+                        Ok(made) => loaded = made,
+                        // Decoders may make something of it.
+                        Err(error) => tracing::warn!(%error, "sound is left as it is"),
+                    }
                 }
                 heard.1 |= form(&loaded.footage).is_some();
                 let work = crate::cut::behind::blocking(move || {
