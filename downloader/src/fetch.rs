@@ -194,8 +194,9 @@ impl Part {
         let sent = response.headers().get(CONTENT_RANGE);
         let sent = sent.and_then(|range| range.to_str().ok()).unwrap_or("");
         let skip = match range {
-            // Nobody asked for a part: one that is not the whole must not pass for it.
-            None if partial && !is_whole(sent) => {
+            // Nobody asked for a part: one that is not the whole must not pass for it. What may be the
+            // whole is rather kept than lost.
+            None if partial && is_but_a_part(sent) => {
                 return Err(broken(
                     &response,
                     "it sent a part without being asked for one",
@@ -258,14 +259,15 @@ fn begins_at(range: &str, offset: u64) -> bool {
     first_and_rest(range).is_some_and(|(first, _)| first == offset)
 }
 
-/// Whether a `Content-Range` is that of all that there is.
-fn is_whole(range: &str) -> bool {
-    let Some((0, rest)) = first_and_rest(range) else {
+/// True iff a `Content-Range` says that it is not all of it: it does not begin at the start, or ends
+/// before the end. One that does not know the size, or makes no sense, says nothing.
+fn is_but_a_part(range: &str) -> bool {
+    let Some((first, rest)) = first_and_rest(range) else {
         return false;
     };
     let ends = rest.split_once('/');
-    let ends = ends.and_then(|(last, size)| Some((number(last)?.checked_add(1)?, number(size)?)));
-    ends.is_some_and(|(end, size)| end == size)
+    let ends = ends.and_then(|(last, size)| Some((number(last)?.checked_add(1), number(size)?)));
+    first != 0 || ends.is_some_and(|(end, size)| end != Some(size))
 }
 
 fn first_and_rest(range: &str) -> Option<(u64, &str)> {
@@ -289,18 +291,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_that_nobody_asked_for_is_whole_only_if_it_says_so() {
-        for (range, whole) in [
-            ("bytes 0-99/100", true),
-            ("bytes 0-99/5000", false),
-            ("bytes 1-99/100", false),
+    fn a_part_that_nobody_asked_for_says_that_it_is_one() {
+        for (range, is_part) in [
+            ("bytes 0-99/100", false),
+            ("bytes 0-99/5000", true),
+            ("bytes 1-99/100", true),
+            ("bytes 1-99/*", true),
             ("bytes 0-99/*", false),
             ("bytes */100", false),
-            ("bytes 0-18446744073709551615/0", false),
+            ("bytes 0-18446744073709551615/0", true),
             ("nonsense", false),
             ("", false),
         ] {
-            assert_eq!(is_whole(range), whole, "{range}");
+            assert_eq!(is_but_a_part(range), is_part, "{range}");
         }
         assert!(begins_at(" bytes 7-9/*", 7) && !begins_at("bytes 7-9/*", 0));
     }

@@ -48,9 +48,14 @@ impl UrlProvider {
                 problem: "it lists no variant".to_owned(),
             });
         }
+        // Sound that is asked for by name may come later.
+        let is_there = |quality: &Quality| sources.iter().any(|source| source.quality == *quality);
+        let missing = qualities
+            .iter()
+            .filter(|quality| is_audio_of(SOURCE, quality.as_str()) && !is_there(quality));
         Ok(Found {
+            missing: missing.cloned().collect(),
             sources,
-            missing: Vec::new(),
             there: vec![SOURCE.to_owned()],
         })
     }
