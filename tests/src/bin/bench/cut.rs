@@ -119,8 +119,10 @@ fn questions(video: &Video) -> Vec<Question> {
             others: vec![(
                 "ffmpeg",
                 words(&format!(
-                    "ffmpeg -nostdin -loglevel error -f concat -safe 0 -i {list} {a_minute} -filter_complex \
-                     [0:a]showwavespic=size=1024x64 -frames:v 1 -c:v png -f image2pipe pipe:1"
+                    // The one picture would come before `-ss`.
+                    "ffmpeg -nostdin -loglevel error -f concat -safe 0 -i {list} -filter_complex \
+                     [0:a]atrim=start=600.7:end=660.7,showwavespic=size=1024x64 -frames:v 1 -c:v png \
+                     -f image2pipe pipe:1"
                 )),
             )],
         },
