@@ -61,9 +61,7 @@ impl Footage {
     /// As [`demux`].
     pub fn read(bytes: &[u8], start: DateTime<Utc>, damage: Damage) -> Result<Footage, TsError> {
         let media = demux(bytes, damage)?;
-        let mut streams = media.program.streams.iter();
-        let audio = streams.find(|stream| stream.codec.is_audio());
-        let main = media.program.video().or(audio.copied());
+        let main = media.program.video().or(media.program.sound());
         let nothing = TsError {
             offset: bytes.len(),
             problem: crate::mpegts::Problem::NoProgram,

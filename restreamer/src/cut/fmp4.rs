@@ -92,6 +92,17 @@ pub(crate) fn whole_length(
     Ok(whole)
 }
 
+/// Reads from memory as from a file.
+pub(crate) fn reader(bytes: &[u8]) -> impl Fn(u64, &mut [u8]) -> io::Result<usize> {
+    |at, buffer| {
+        let rest = bytes.get(usize::try_from(at).unwrap_or(usize::MAX)..);
+        let rest = rest.unwrap_or_default();
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        Ok(length)
+    }
+}
+
 /// How pictures are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pictures {
@@ -131,13 +142,7 @@ mod tests {
     use super::*;
 
     fn of(bytes: &[u8]) -> Result<u64, String> {
-        let read = |at: u64, buffer: &mut [u8]| {
-            let rest = &bytes[bytes.len().min(at as usize)..];
-            let length = rest.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&rest[..length]);
-            Ok(length)
-        };
-        init_length(bytes.len() as u64, read).map_err(|error| error.to_string())
+        init_length(bytes.len() as u64, reader(bytes)).map_err(|error| error.to_string())
     }
 
     fn a_box(kind: &[u8; 4], content: usize) -> Vec<u8> {
@@ -171,13 +176,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_ends_with_its_last_whole_fragment() {
         let whole = |init: u64, bytes: &[u8]| {
-            let read = |at: u64, buffer: &mut [u8]| {
-                let rest = &bytes[bytes.len().min(at as usize)..];
-                let length = rest.len().min(buffer.len());
-                buffer[..length].copy_from_slice(&rest[..length]);
-                Ok(length)
-            };
-            whole_length(init, bytes.len() as u64, read).unwrap()
+            whole_length(init, bytes.len() as u64, reader(bytes)).unwrap()
         };
         let fragment = [a_box(b"styp", 4), a_box(b"moof", 9), a_box(b"mdat", 99)].concat();
         let all = [a_box(b"moov", 30), fragment.clone(), fragment.clone()].concat();

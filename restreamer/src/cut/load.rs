@@ -23,7 +23,7 @@ use crate::routes::segments::content_type;
 const MAX_BYTES: u64 = 512 << 20;
 
 /// So many bytes at most are made of one.
-const MOST_MADE: usize = 2 * MAX_BYTES as usize;
+pub(super) const MOST_MADE: usize = 2 * MAX_BYTES as usize;
 
 /// How MPEG-TS is made of MP4.
 struct How {
@@ -205,14 +205,7 @@ pub(crate) async fn usable(job: &Job, mut stretch: Stretch) -> Result<Option<Str
 
 /// What kind of pictures a file of MP4 has, if it has any.
 fn pictures(mp4: &Bytes) -> Option<Pictures> {
-    let read = |at: u64, buffer: &mut [u8]| {
-        let rest = mp4.get(usize::try_from(at).unwrap_or(usize::MAX)..);
-        let rest = rest.unwrap_or_default();
-        let length = rest.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&rest[..length]);
-        Ok(length)
-    };
-    let init = fmp4::init_length(mp4.len() as u64, read).ok()?;
+    let init = fmp4::init_length(mp4.len() as u64, fmp4::reader(mp4)).ok()?;
     fmp4::pictures(&mp4[..init as usize])
 }
 
@@ -229,22 +222,9 @@ async fn remuxed(
         how.arguments,
         threads = job.threads(),
     );
-    let input = Input::Bytes(vec![bytes]);
-    made(job, how.purpose, &arguments, input, how.limit, is_full).await
-}
-
-/// What ffmpeg makes of a segment; of one that is not `is_full` as much as it can.
-pub(crate) async fn made(
-    job: &Job,
-    purpose: &'static str,
-    arguments: &str,
-    input: Input,
-    limit: Duration,
-    is_full: bool,
-) -> Result<Vec<u8>, FfmpegError> {
     let arguments: Vec<OsString> = arguments.split_whitespace().map(Into::into).collect();
     // Another ffmpeg may wait for this one, and holds a permit meanwhile.
-    let mut run = job.help(limit, purpose, arguments, input);
+    let mut run = job.help(how.limit, how.purpose, arguments, Input::Bytes(vec![bytes]));
     let mut made = Vec::new();
     while let Some(chunk) = run.next().await {
         match chunk {

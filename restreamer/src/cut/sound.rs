@@ -1,19 +1,20 @@
 //! Sound for what is fed to one ffmpeg, which has to have one form from the start on: what decodes it
 //! cannot change, and until the first has come all pictures wait in memory.
 
+use std::ffi::OsString;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::behind::blocking;
 use super::exact::clip;
-use super::load::{LoadError, Loaded, made};
+use super::load::{LoadError, Loaded, MOST_MADE};
 use super::stretch::Source;
 use crate::ffmpeg::{Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::audio::{AdtsForm, adts_form, frames};
 use crate::mpegts::demux::{Damage, Media, Unit, demux};
 use crate::mpegts::mux::Muxer;
-use crate::mpegts::tables::{Codec, Program, Stream};
+use crate::mpegts::tables::{Codec, Program};
 use crate::mpegts::time::{TICKS_A_SECOND, micros};
 
 /// Some seconds of sound are coded in far less.
@@ -29,15 +30,13 @@ const LONGEST: i64 = 60 * TICKS_A_SECOND;
 /// How long the last picture is shown at least: 1/25 s.
 const LAST: i64 = TICKS_A_SECOND / 25;
 
-/// The first stream of sound, which is the one that counts.
-pub(crate) fn stream(program: &Program) -> Option<Stream> {
-    let mut streams = program.streams.iter();
-    streams.find(|stream| stream.codec.is_audio()).copied()
-}
-
 /// What a segment's sound is like, as far as a decoder has to be set up for it.
 pub(crate) fn form(footage: &Footage) -> Option<AdtsForm> {
-    let stream = stream(&footage.media.program).filter(|stream| stream.codec == Codec::Adts)?;
+    let stream = footage
+        .media
+        .program
+        .sound()
+        .filter(|stream| stream.codec == Codec::Adts)?;
     adts_form(footage.media.of(stream.pid).next()?.payload())
 }
 
@@ -57,7 +56,7 @@ impl Wanted {
         match form(footage) {
             Some(found) => (found != wanted).then_some(Wanted::Converted),
             None => {
-                let announced = stream(&footage.media.program);
+                let announced = footage.media.program.sound();
                 let has_none = announced.is_none_or(|it| footage.media.of(it.pid).next().is_none());
                 (has_none && !is_heard).then_some(Wanted::Silence)
             }
@@ -92,7 +91,10 @@ pub(crate) async fn with_sound(
     let arguments = format!(
         "{from} -map 0:a:0 -c:a aac -b:a 192k -ar {rate} -ac {channels} -muxdelay 0 -muxpreload 0 -f mpegts pipe:1"
     );
-    let made = made(job, "sound", &arguments, input, LIMIT, true).await;
+    let arguments = arguments.split_whitespace().map(OsString::from).collect();
+    // What it is for waits for it, and holds a permit meanwhile.
+    let run = job.help(LIMIT, "sound", arguments, input);
+    let made = run.whole(MOST_MADE).await;
     let made = made.map_err(|error| LoadError::Made {
         file: source.path.clone(),
         error,
@@ -117,7 +119,7 @@ pub(crate) async fn with_sound(
 
 /// A segment's sound alone, with times from `BEGINS` on.
 fn sound_of(footage: &Footage) -> Vec<u8> {
-    let Some(stream) = stream(&footage.media.program) else {
+    let Some(stream) = footage.media.program.sound() else {
         return Vec::new();
     };
     let mut muxer = Muxer::new(Program::of(stream), 0);
@@ -142,7 +144,7 @@ fn length(footage: &Footage) -> i64 {
 
 /// From when until when a segment has sound, in ticks.
 fn span(footage: &Footage) -> Range<i64> {
-    let stream = stream(&footage.media.program);
+    let stream = footage.media.program.sound();
     let units = stream
         .into_iter()
         .flat_map(|stream| footage.media.of(stream.pid));
@@ -178,7 +180,7 @@ fn joined(mut footage: Footage, made: &Media, program: Program, wanted: Wanted) 
         }));
         footage.main = video;
     }
-    if let Some(stream) = stream(&program) {
+    if let Some(stream) = program.sound() {
         let heard = sound().filter_map(|unit| {
             let mut unit = unit.clone();
             unit.pid = stream.pid;

@@ -75,13 +75,12 @@ impl Size {
 /// 406 if there is no sound; what a segment or ffmpeg fails with.
 pub(crate) async fn waveform(job: &Job, stretch: Stretch, size: Size) -> Result<Vec<u8>, ApiError> {
     let length = stretch.until - stretch.from;
-    let nothing = || ApiError::NotAcceptable("there is no sound".to_owned());
     let clip = Clip {
         stretches: vec![stretch],
         fade: None,
     };
     let Some(running) = sound(job, LIMIT, vec![clip], RATE).await? else {
-        return Err(nothing());
+        return Err(ApiError::NotAcceptable("there is no sound".to_owned()));
     };
     let frames = length.num_microseconds().unwrap_or(0) as u64 * u64::from(RATE) / 1_000_000;
     let levels = levels(running, Columns::new(size.width, frames)).await?;

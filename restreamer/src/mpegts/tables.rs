@@ -167,6 +167,13 @@ impl Program {
         streams.find(|stream| stream.codec.is_video()).copied()
     }
 
+    /// The first stream of sound, which is the one that counts.
+    #[must_use]
+    pub fn sound(&self) -> Option<Stream> {
+        let mut streams = self.streams.iter();
+        streams.find(|stream| stream.codec.is_audio()).copied()
+    }
+
     /// A stream by its number.
     #[must_use]
     pub fn stream(&self, pid: u16) -> Option<Stream> {

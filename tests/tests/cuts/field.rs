@@ -2,6 +2,7 @@
 //! under other numbers, pictures and sound of another form from some segment on, segments cut short.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -108,8 +109,26 @@ async fn change_from(site: &Site, first: usize, arguments: &str) {
     }
 }
 
+/// Two ranges, from before and after what changes in the middle.
+pub(crate) const TWO: [Range<u32>; 2] = [40..80, 170..220];
+
+/// The same as parameters.
+pub(crate) fn two(site: &Site) -> String {
+    let ranges = TWO.map(|numbers| range(site.at(numbers.start), site.at(numbers.end)));
+    ranges.join("&")
+}
+
+/// Holds that cuts of these kinds have all pictures from 30 up to 270, with their sound.
+pub(crate) async fn is_whole(site: &Site, query: &str, kinds: &[&str]) {
+    for kind in kinds {
+        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+        holds(&reading, 30..270, kind);
+        has_sound_of(&reading, 240, kind);
+    }
+}
+
 /// Holds that it has all the sound of so many pictures, and nothing else.
-pub(crate) fn has_sound_of(reading: &Reading, count: usize, what: &str) {
+fn has_sound_of(reading: &Reading, count: usize, what: &str) {
     let (from, to) = reading.sound.expect("there is sound");
     let length = count as f64 / 25.0;
     assert!(
@@ -133,16 +152,9 @@ async fn starts_that_jitter_by_milliseconds() {
         );
     }
     let query = bounds(site.at(30), site.at(270) - TimeDelta::milliseconds(10));
-    for kind in ["fast", "smart", "mpegts"] {
-        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
-        holds(&reading, 30..270, kind);
-        has_sound_of(&reading, 240, kind);
-    }
-    let (first, second) = (
-        range(site.at(40), site.at(80)),
-        range(site.at(170), site.at(220)),
-    );
-    let query = format!("{first}&{second}&transition=fade,0.4&type=mpegts");
+    is_whole(&site, &query, &["fast", "smart", "mpegts"]).await;
+    let ranges = two(&site);
+    let query = format!("{ranges}&transition=fade,0.4&type=mpegts");
     let reading = site.looked_at(&query).await;
     assert_eq!(reading.numbers.len(), 40 + 50 - 10);
     has_sound_of(&reading, 80, "cross-faded");
@@ -158,20 +170,13 @@ async fn streams_under_other_numbers() {
     )
     .await;
     let query = bounds(site.at(30), site.at(270));
-    for kind in ["fast", "smart", "mpegts"] {
-        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
-        holds(&reading, 30..270, kind);
-        has_sound_of(&reading, 240, kind);
-    }
-    let (first, second) = (
-        range(site.at(40), site.at(80)),
-        range(site.at(170), site.at(220)),
-    );
+    is_whole(&site, &query, &["fast", "smart", "mpegts"]).await;
+    let ranges = two(&site);
     for kind in ["smart", "mpegts"] {
-        let query = format!("{first}&{second}&type={kind}");
+        let query = format!("{ranges}&type={kind}");
         let reading = site.looked_at(&query).await;
-        holds(&reading, pictures(&[40..80, 170..220]), kind);
-        let query = format!("{first}&{second}&transition=fade,0.4&type={kind}");
+        holds(&reading, pictures(&TWO), kind);
+        let query = format!("{ranges}&transition=fade,0.4&type={kind}");
         let reading = site.looked_at(&query).await;
         assert_eq!(reading.numbers.len(), 40 + 50 - 10, "{kind}");
         assert_eq!(reading.numbers[79], Some(219), "{kind}");
@@ -188,18 +193,11 @@ async fn pictures_of_another_size() {
     )
     .await;
     let query = bounds(site.at(30), site.at(270));
-    let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
-    holds(&reading, 30..270, "one range");
-    has_sound_of(&reading, 240, "one range");
-    let (first, second) = (
-        range(site.at(40), site.at(80)),
-        range(site.at(170), site.at(220)),
-    );
+    is_whole(&site, &query, &["mpegts"]).await;
+    let ranges = two(&site);
     for kind in ["mpegts", "webm"] {
-        let reading = site
-            .looked_at(&format!("{first}&{second}&type={kind}"))
-            .await;
-        holds(&reading, pictures(&[40..80, 170..220]), kind);
+        let reading = site.looked_at(&format!("{ranges}&type={kind}")).await;
+        holds(&reading, pictures(&TWO), kind);
     }
 }
 

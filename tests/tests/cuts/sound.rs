@@ -4,8 +4,8 @@ use std::fs;
 
 use tests::numbered::{Options, Reading};
 
-use crate::field::{EACH, divided, has_sound_of, made, name, replace, site_at};
-use crate::support::{Site, bounds, holds, pictures, range};
+use crate::field::{EACH, TWO, divided, is_whole, made, name, replace, site_at, two};
+use crate::support::{Site, bounds, holds, pictures};
 
 /// What ffmpeg makes sound of another form by, and none.
 const OTHER: &str = "-c:v copy -copyinkf -c:a aac -ar 44100 -ac 2";
@@ -72,15 +72,10 @@ async fn sound_of_another_form_and_none_at_first() {
         if clock > 0.0 {
             continue;
         }
-        let (first, second) = (
-            range(site.at(40), site.at(80)),
-            range(site.at(170), site.at(220)),
-        );
+        let ranges = two(&site);
         for kind in ["mpegts", "webm"] {
-            let reading = site
-                .looked_at(&format!("{first}&{second}&type={kind}"))
-                .await;
-            let all = pictures(&[40..80, 170..220]);
+            let reading = site.looked_at(&format!("{ranges}&type={kind}")).await;
+            let all = pictures(&TWO);
             let all = all.filter(|&number| number >= first_sound);
             holds(&heard(&reading, first_sound), all, kind);
             assert_eq!(reading.numbers.len(), 40 + 50, "{kind}");
@@ -97,11 +92,7 @@ async fn of_two_tracks_the_first_counts() {
         replace(&site, number, chrono::TimeDelta::zero(), "full", &content);
     }
     let query = bounds(site.at(30), site.at(270));
-    for kind in ["mpegts", "smart"] {
-        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
-        holds(&reading, 30..270, kind);
-        has_sound_of(&reading, 240, kind);
-    }
+    is_whole(&site, &query, &["mpegts", "smart"]).await;
 }
 
 #[tokio::test]

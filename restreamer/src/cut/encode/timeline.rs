@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream};
 use super::graph::{Join, Scene};
 use crate::cut::load::{LoadError, Loaded, load};
 use crate::cut::plan::Clip;
-use crate::cut::sound::{self, Wanted, form, with_sound};
+use crate::cut::sound::{Wanted, form, with_sound};
 use crate::cut::stretch::{Source, Stretch};
 use crate::ffmpeg::Job;
 use crate::footage::{Footage, Picture};
@@ -82,7 +82,7 @@ impl Model {
 
     /// Its first stream of sound.
     pub(super) fn sound(&self) -> Option<Stream> {
-        sound::stream(&self.program)
+        self.program.sound()
     }
 }
 
@@ -309,7 +309,7 @@ impl Layout {
             let placed = async {
                 let mut loaded = load(&job, &source).await.map_err(io::Error::other)?;
                 if let (Some(form), Some(to)) = (heard.0, &program)
-                    && sound::stream(to).is_some_and(|sound| sound.codec == Codec::Adts)
+                    && to.sound().is_some_and(|sound| sound.codec == Codec::Adts)
                     && let Some(wanted) = Wanted::of(&loaded.footage, form, heard.1)
                 {
                     let to = Program::clone(to);
