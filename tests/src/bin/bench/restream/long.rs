@@ -16,8 +16,8 @@ use crate::report::{middle, ms, say};
 const HOURS: usize = 7 * 24;
 /// So many starts of the server, each with one first request.
 const STARTS: usize = 3;
-/// Repeated requests after each.
-const REPEATED: usize = 5;
+/// Repeated requests after each, in pairs with the bare socket.
+const REPEATED: usize = 15;
 
 pub(super) async fn run() {
     let place = Node::new("bench");
@@ -36,36 +36,51 @@ pub(super) async fn run() {
             "/playlist/test/source.m3u8?start={first}:00&end={}",
             end.format("%Y-%m-%dT%H:%M")
         );
-        let (mut firsts, mut repeated, mut bare) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut memory, mut bytes, mut index) = (0.0, 0, 0.0);
+        let (mut firsts, mut repeated, mut first_bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut memory, mut bytes, mut index, mut ratios) = (0.0, 0, 0.0, Vec::new());
         for _ in 0..STARTS {
             let mut node = Node::at("bench", place.base_dir());
             node.start_restreamer().await;
             has_asked_ffmpeg(&node).await;
             let address = node.restreamer_address();
-            let (time, length) = fetch(address, &target).await;
-            firsts.push(time);
-            bytes = length;
+            let made = fetch(address, &target).await;
+            firsts.push(made.all);
+            bytes = made.bytes;
             let socket = bare::serve(&vec![b'x'; bytes]);
-            for _ in 0..REPEATED {
-                repeated.push(fetch(address, &target).await.0);
-                bare.push(fetch(socket, &target).await.0);
+            for turn in 0..REPEATED {
+                let pair = if turn % 2 == 0 {
+                    let again = fetch(address, &target).await;
+                    (again, fetch(socket, &target).await)
+                } else {
+                    let bare = fetch(socket, &target).await;
+                    (fetch(address, &target).await, bare)
+                };
+                let (again, bare) = pair;
+                repeated.push(again.all);
+                first_bytes.push(again.first_byte);
+                ratios.push(bare.all.as_secs_f64() / again.all.as_secs_f64());
             }
             let metrics = node.metrics().await;
             memory = metrics.sum("process_resident_memory_bytes", &[]) / 1e6;
             index = metrics.sum("restreamer_index_bytes", &[]) / 1e6;
         }
         let (first, again) = (middle(&mut firsts), middle(&mut repeated));
-        let bare = middle(&mut bare);
+        ratios.sort_by(f64::total_cmp);
+        let quarter = |n: usize| ratios[ratios.len() * n / 4];
         say(&format!(
             "  {hours:>3} h ({:>5.1} MB): first {:>6.1} ms ({:.2} ms an hour), repeated {:>5.1} ms \
-             ({:.2} GB/s, {:.2} of a bare socket's); the index has {index:.0} MB, the process {memory:.0} MB",
+             ({:.2} GB/s), its first byte after {:.1} ms; {:.2} of a bare socket's speed (the middle half \
+             of {} pairs: {:.2} to {:.2}); the index has {index:.0} MB, the process {memory:.0} MB",
             bytes as f64 / 1e6,
             ms(first),
             ms(first) / hours as f64,
             ms(again),
             bytes as f64 / again.as_secs_f64() / 1e9,
-            bare.as_secs_f64() / again.as_secs_f64(),
+            ms(middle(&mut first_bytes)),
+            quarter(2),
+            ratios.len(),
+            quarter(1),
+            quarter(3),
         ));
     }
 }
@@ -84,8 +99,15 @@ async fn has_asked_ffmpeg(node: &Node) {
     .await;
 }
 
-/// Fetches something to its end and throws it away; how long it took, and how long it was.
-async fn fetch(address: SocketAddr, target: &str) -> (Duration, usize) {
+/// What came of a request.
+struct Fetched {
+    first_byte: Duration,
+    all: Duration,
+    bytes: usize,
+}
+
+/// Fetches something to its end and throws it away.
+async fn fetch(address: SocketAddr, target: &str) -> Fetched {
     let mut buffer = vec![0; 1 << 20];
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -94,15 +116,18 @@ async fn fetch(address: SocketAddr, target: &str) -> (Duration, usize) {
         .write_all(request.as_bytes())
         .await
         .expect("a request");
-    let mut total = 0;
+    let mut bytes = stream.read(&mut buffer).await.expect("an answer");
+    let first_byte = begun.elapsed();
+    assert!(buffer.starts_with(b"HTTP/1.1 200"), "a good answer");
     loop {
         let read = stream.read(&mut buffer).await.expect("an answer");
-        if total == 0 {
-            assert!(buffer.starts_with(b"HTTP/1.1 200"), "a good answer");
-        }
-        total += read;
+        bytes += read;
         if read == 0 {
-            return (begun.elapsed(), total);
+            return Fetched {
+                first_byte,
+                all: begun.elapsed(),
+                bytes,
+            };
         }
     }
 }
