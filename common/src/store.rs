@@ -77,7 +77,6 @@ impl StoreError {
 pub struct Store {
     base: Arc<Path>,
     unknown: Arc<Mutex<HashSet<PathBuf>>>,
-    unreadable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Store {
@@ -87,7 +86,6 @@ impl Store {
         Store {
             base: base.into(),
             unknown: Arc::default(),
-            unreadable: Arc::default(),
         }
     }
 
@@ -148,18 +146,19 @@ impl Store {
         }
         UNKNOWN_FILES.with_label_values(&[channel, quality]).inc();
         if unknown.len() < MAX_REMEMBERED_UNKNOWN {
-            tracing::info!(file = %file.display(), "skipped a file that is none of ours");
+            // In quotes: whoever made it may have put a line's end into its name.
+            tracing::info!(?file, "skipped a file that is none of ours");
             unknown.insert(file);
         }
     }
+}
 
-    /// Logs a directory that cannot be read and is done without, once.
-    pub fn note_unreadable(&self, directory: &Path, error: &dyn Display) {
-        // A poisoned set is still a set.
-        let noted = self.unreadable.lock();
-        let mut noted = noted.unwrap_or_else(PoisonError::into_inner);
-        if noted.len() < MAX_REMEMBERED_UNKNOWN && noted.insert(directory.to_owned()) {
-            tracing::warn!(%error, "left out what cannot be read");
-        }
+/// Logs a path that cannot be read and is done without, once for each process.
+pub fn note_unreadable(path: &Path, error: &dyn Display) {
+    static NOTED: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+    // A poisoned set is still a set.
+    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if noted.len() < MAX_REMEMBERED_UNKNOWN && noted.insert(path.to_owned()) {
+        tracing::warn!(%error, "left out what cannot be read");
     }
 }

@@ -1,9 +1,13 @@
 //! The one error of all routes: a status and one line of text (SPEC §4).
 
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::path::Path;
+
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::names::NameError;
-use common::store::StoreError;
+use common::store::{StoreError, note_unreadable};
 
 use crate::index::IndexError;
 
@@ -25,8 +29,8 @@ pub enum ApiError {
     /// 403: a part of the path begins with a dot.
     #[error("a part of the path begins with a dot")]
     Hidden,
-    /// 403: it is closed to this service; the log says which directory.
-    #[error("this node may not read that directory")]
+    /// 403: it is closed to this service; the log says which path.
+    #[error("this node may not read that")]
     Closed,
     /// 404: the text says what there is not.
     #[error("{0}")]
@@ -96,8 +100,15 @@ impl ApiError {
         ApiError::NotFound(format!("there is no {kind} {}", shown(name)))
     }
 
+    /// What is closed to this service. Most likely it is none of ours (`lost+found`): no failure, and
+    /// logged once.
+    pub(crate) fn closed(path: &Path, error: &dyn Display) -> ApiError {
+        note_unreadable(path, error);
+        ApiError::Closed
+    }
+
     /// Something that the disk did not let us do.
-    pub(crate) fn internal(action: &'static str, reason: &dyn std::fmt::Display) -> ApiError {
+    pub(crate) fn internal(action: &'static str, reason: &dyn Display) -> ApiError {
         let reason = reason.to_string();
         ApiError::Internal { action, reason }
     }
@@ -123,13 +134,19 @@ impl From<NameError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        ApiError::internal("read the directory", &error)
+        match error.kind() {
+            ErrorKind::PermissionDenied => ApiError::closed(error.path(), &error),
+            _ => ApiError::internal("read the directory", &error),
+        }
     }
 }
 
 impl From<IndexError> for ApiError {
     fn from(error: IndexError) -> ApiError {
-        ApiError::internal("read the recordings", &error)
+        match error.kind() {
+            ErrorKind::PermissionDenied => ApiError::closed(error.path(), &error),
+            _ => ApiError::internal("read the recordings", &error),
+        }
     }
 }
 

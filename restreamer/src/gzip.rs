@@ -9,6 +9,8 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 
+use crate::text::Text;
+
 /// Names are half hashes, which nothing makes smaller: more effort gains 4 % and takes twice as
 /// long, less uses codes that do not fit them and loses 20 %.
 const LEVEL: Compression = Compression::new(2);
@@ -99,8 +101,8 @@ fn compress(text: &[u8], deflate: &mut Vec<u8>) {
 /// A stream under way.
 #[derive(Debug)]
 pub struct Gzip {
-    pieces: Vec<Bytes>,
-    /// Text that is not compressed yet, after all of `pieces`.
+    done: Text,
+    /// Text that is not compressed yet, after all of `done`.
     pending: Vec<u8>,
     checksum: Hasher,
     /// Of the text so far; gzip keeps it modulo 2^32.
@@ -110,7 +112,10 @@ pub struct Gzip {
 impl Default for Gzip {
     fn default() -> Gzip {
         Gzip {
-            pieces: vec![Bytes::from_static(&HEAD)],
+            done: Text {
+                pieces: vec![Bytes::from_static(&HEAD)],
+                own: 0,
+            },
             pending: Vec::new(),
             checksum: Hasher::new(),
             length: 0,
@@ -131,7 +136,7 @@ impl Gzip {
     }
 
     fn append(&mut self, block: &Block) {
-        self.pieces.push(block.deflate.clone());
+        self.done.pieces.push(block.deflate.clone());
         self.checksum.combine(&block.checksum);
         self.length = self.length.wrapping_add(block.length);
     }
@@ -140,21 +145,23 @@ impl Gzip {
         if !self.pending.is_empty() {
             let block = Block::new(&self.pending);
             self.pending.clear();
+            self.done.own += block.deflate.len();
             self.append(&block);
         }
     }
 
     /// The whole stream.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Bytes> {
+    pub fn finish(mut self) -> Text {
         self.flush();
         let mut end = LAST.to_vec();
         end.extend(self.checksum.finalize().to_le_bytes());
         // The format keeps the lowest 32 bits.
         let length = (self.length as u64 & u64::from(u32::MAX)) as u32;
         end.extend(length.to_le_bytes());
-        self.pieces.push(end.into());
-        self.pieces
+        self.done.own += end.len();
+        self.done.pieces.push(end.into());
+        self.done
     }
 }
 
@@ -163,7 +170,7 @@ impl Gzip {
 pub fn gzip(text: &[u8]) -> Bytes {
     let mut gzip = Gzip::default();
     gzip.push(&Block::new(text));
-    gzip.finish().concat().into()
+    gzip.finish().pieces.concat().into()
 }
 
 #[cfg(test)]
@@ -222,7 +229,7 @@ mod tests {
                 }
                 whole.push_str(text);
             }
-            prop_assert_eq!(read(&gzip.finish()), whole.into_bytes());
+            prop_assert_eq!(read(&gzip.finish().pieces), whole.into_bytes());
         }
     }
 }

@@ -156,7 +156,7 @@ impl Watcher {
                 tracing::debug!("there are too many qualities to look for holes in all");
                 break;
             }
-            if let Some(holes) = readable(&self.store, self.of(&rendition, now)) {
+            if let Some(holes) = readable(self.of(&rendition, now)) {
                 let Rendition { channel, quality } = &*rendition;
                 all.push(([channel.to_string(), quality.to_string()], holes));
             }

@@ -8,10 +8,13 @@
 //! began after its own request came. (A network file system that caches attributes can be
 //! late by its cache's time; nothing here can know.)
 //!
-//! All of it blocks: call it from a blocking thread. A client that hangs up does not end it.
+//! All of it blocks: call it from a blocking thread, but for what is called `known`, which looks at
+//! most, and only where that leaves a thread for others (`looks.rs`). A client that hangs up does
+//! not end it.
 
 mod held;
 mod kinds;
+mod looks;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +32,8 @@ use common::store::{Stamp, Store, StoreError};
 use prometheus::{IntCounter, IntCounterVec};
 
 use self::held::Held;
+use self::looks::Look;
+pub(crate) use self::looks::Looks;
 
 static HITS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let name = "restreamer_index_hits";
@@ -152,6 +157,7 @@ pub struct Index<T> {
     misses: IntCounter,
     /// Threads that read hours at once for one request.
     threads: usize,
+    looks: Looks,
 }
 
 impl<T> Clone for Index<T> {
@@ -162,6 +168,7 @@ impl<T> Clone for Index<T> {
             hits: self.hits.clone(),
             misses: self.misses.clone(),
             threads: self.threads,
+            looks: self.looks.clone(),
         }
     }
 }
@@ -170,12 +177,18 @@ impl<T: OfHour> Index<T> {
     /// An empty index over a store that keeps at most about `limit` bytes.
     #[must_use]
     pub fn new(store: Store, limit: usize) -> Index<T> {
+        Index::beside(Looks::default(), store, limit)
+    }
+
+    /// The same beside others that look from the same threads.
+    pub(crate) fn beside(looks: Looks, store: Store, limit: usize) -> Index<T> {
         Index {
             store,
             held: Arc::new(Mutex::new(Held::new(limit))),
             hits: HITS.with_label_values(&[T::KIND]),
             misses: MISSES.with_label_values(&[T::KIND]),
             threads: thread::available_parallelism().map_or(1, usize::from),
+            looks,
         }
     }
 
@@ -205,9 +218,11 @@ impl<T: OfHour> Index<T> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What is in these hours, as [`Index::hours`] has it, if none of them has to be read.
+    /// What is in these hours, as [`Index::hours`] has it, if none of them has to be read and somebody
+    /// may look from this thread now.
     #[must_use]
     pub fn known(&self, rendition: &Arc<Rendition>, hours: &[Hour]) -> Option<Vec<Arc<T>>> {
+        let _look: Look = self.looks.begin()?;
         let asked = Instant::now();
         let known = hours.iter().map(|&hour| {
             let key = (Arc::clone(rendition), hour);
@@ -217,10 +232,12 @@ impl<T: OfHour> Index<T> {
         Some(known?.into_iter().flatten().collect())
     }
 
-    /// What is in an hour that was read before, if it does not have to be read again. Asks the
-    /// system when the directory changed, which it has in memory: it was asked before.
+    /// What is in an hour that was read before, if it does not have to be read again and somebody may
+    /// look from this thread now. Asks the system when the directory changed, which it has in memory:
+    /// it was asked before.
     #[must_use]
     pub fn known_hour(&self, rendition: &Arc<Rendition>, hour: Hour) -> Option<Arc<T>> {
+        let _look: Look = self.looks.begin()?;
         let asked = Instant::now();
         let key = (Arc::clone(rendition), hour);
         let slot = self.held().existing_slot(&key)?;

@@ -20,6 +20,7 @@ mod params;
 mod paths;
 mod renditions;
 mod routes;
+pub mod text;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ffmpeg::Ffmpeg;
 use crate::hls::HourLines;
 use crate::holes::Watcher;
-use crate::index::Index;
+use crate::index::{Index, Looks};
 use crate::limits::{Family, Room};
 use crate::listing::Listing;
 use crate::live::Views;
@@ -106,7 +107,7 @@ pub struct Options {
     pub index_memory: usize,
 
     /// How many connections to serve at once; further ones get 503
-    #[arg(long, default_value_t = 16_384, value_name = "COUNT")]
+    #[arg(long, default_value_t = 16_384, value_name = "COUNT", value_parser = at_least_one)]
     pub max_connections: usize,
 
     /// The program that decodes and encodes
@@ -216,7 +217,9 @@ async fn run_app(
     shutdown: CancellationToken,
 ) {
     let open_files = service::max_open_files();
-    let room = (open_files - open_files / FILES_SHARE).saturating_sub(OTHER_FILES);
+    let room = (open_files - open_files / FILES_SHARE)
+        .saturating_sub(OTHER_FILES)
+        .max(1);
     if room < options.max_connections {
         tracing::warn!(
             connections = room,
@@ -258,9 +261,14 @@ fn app(options: &Options) -> Arc<App> {
     let store = Store::new(base);
     let memory = options.index_memory.saturating_mul(MEBIBYTE);
     let files = service::max_open_files() / FILES_SHARE;
+    let looks = Looks::default();
     Arc::new(App {
-        index: Index::new(store.clone(), memory - memory / LISTINGS_SHARE),
-        listings: Index::new(store.clone(), memory / LISTINGS_SHARE),
+        index: Index::beside(
+            looks.clone(),
+            store.clone(),
+            memory - memory / LISTINGS_SHARE,
+        ),
+        listings: Index::beside(looks, store.clone(), memory / LISTINGS_SHARE),
         store,
         views: Arc::default(),
         questions: Questions::default(),

@@ -80,11 +80,11 @@ impl Views {
         start: Option<DateTime<Utc>>,
         begin: impl FnOnce() -> Result<View, ApiError>,
     ) -> Result<Slot, ApiError> {
-        let key = (Arc::clone(rendition), start);
-        if let Some(view) = self.existing(&key) {
+        if let Some(view) = self.polled(rendition, start) {
             return Ok(view);
         }
         let new = begin()?;
+        let key = (Arc::clone(rendition), start);
         self.sweep();
         // Another request may have begun the same in the meantime.
         if let Some(view) = self.existing(&key) {
@@ -108,6 +108,15 @@ impl Views {
         let view = Arc::clone(&views.entry(key).or_insert(entry).view);
         count(&views);
         Ok(view)
+    }
+
+    /// The list of that name, if somebody has polled it lately.
+    pub(crate) fn polled(
+        &self,
+        rendition: &Arc<Rendition>,
+        start: Option<DateTime<Utc>>,
+    ) -> Option<Slot> {
+        self.existing(&(Arc::clone(rendition), start))
     }
 
     fn existing(&self, key: &Key) -> Option<Slot> {

@@ -96,17 +96,34 @@ pub(crate) fn parse_time(name: &str, text: &str) -> Result<DateTime<Utc>, ApiErr
 
 /// Puts the `+` back that stands before a zone in `2020-01-02T03:04:05+05:00`: not
 /// percent-encoded, it arrives as a blank, and what follows would be read as another time.
-/// After a `T`, ISO 8601 has no blank of its own.
 fn with_plus(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    let is_iso = text.split_once(['T', 't']).is_some_and(|(date, _)| {
-        !date.is_empty() && date.bytes().all(|b| b.is_ascii_digit() || b == b'-')
-    });
-    if is_iso && text.contains(' ') {
-        text.replace(' ', "+").into()
-    } else {
-        text.into()
+    match text.rsplit_once(' ') {
+        Some((time, zone)) if is_iso(time) && is_offset(zone) => format!("{time}+{zone}").into(),
+        _ => text.into(),
     }
+}
+
+/// True iff a text is a date and a time in figures, as ISO 8601 has them: what follows can be
+/// nothing but a zone.
+fn is_iso(text: &str) -> bool {
+    let Some((date, time)) = text.split_once(['T', 't', ' ']) else {
+        return false;
+    };
+    let is_of = |text: &str, others: &[u8]| {
+        let figures = |b: u8| b.is_ascii_digit() || others.contains(&b);
+        !text.is_empty() && text.bytes().all(figures)
+    };
+    // Without dashes, eight figures are a date; one or two are a day before the month's name.
+    (date.contains('-') || date.len() == 8) && is_of(date, b"-") && is_of(time, b":.,")
+}
+
+/// True iff a text is `05`, `0500` or `05:00`.
+fn is_offset(text: &str) -> bool {
+    let (hours, minutes) = text.split_at_checked(2).unwrap_or((text, ""));
+    let minutes = minutes.strip_prefix(':').unwrap_or(minutes);
+    let is_pair = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    is_pair(hours) && (minutes.is_empty() && text.len() == 2 || is_pair(minutes))
 }
 
 /// What a request says of a range; if both are there, `end` is after `start`.
@@ -166,8 +183,17 @@ mod tests {
             "start=2020-01-02T03%3A04%3A05.000%2B05:00",
             "start=2020-01-02T03:04:05+05:00",
             "start=2020-01-02T03:04:05+0500+",
+            "start=2020-01-02+03:04:05+05:00",
+            "start=20200102T030405+05",
+            "start=20200102+03:04:05.0+0500",
+            "start=2020-01-02T03:04:05+%2B0500",
+            "start=2020-01-02T03:04:05+-0500",
+            "start=2020-01-02T03:04:05+Z",
+            "start=2020-01-02T03:04:05+UTC",
+            "start=2020-01-02T03:04:05+AM",
             "start=2020-01-02+03:04:05",
             "start=Jan+2+03:04:05+2020",
+            "start=2+Jan+03:04:05+2020",
         ] {
             let bounds = Params::parse(Some(query)).bounds().unwrap();
             assert_eq!(bounds.start, Some(expected), "{query}");

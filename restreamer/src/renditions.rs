@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use common::store::{Store, StoreError};
+use common::store::{Store, StoreError, note_unreadable};
 
 use crate::index::{IndexError, Rendition};
 
@@ -17,7 +17,7 @@ pub(crate) fn videos(store: &Store, most: usize) -> Result<Vec<Arc<Rendition>>, 
         let qualities = match store.qualities(&channel) {
             Ok(qualities) => qualities,
             Err(error) => {
-                store.note_unreadable(error.path(), &error);
+                note_unreadable(error.path(), &error);
                 continue;
             }
         };
@@ -33,9 +33,9 @@ pub(crate) fn videos(store: &Store, most: usize) -> Result<Vec<Arc<Rendition>>, 
 }
 
 /// What was found in a quality; nothing if it cannot be read.
-pub(crate) fn readable<T>(store: &Store, found: Result<Option<T>, IndexError>) -> Option<T> {
+pub(crate) fn readable<T>(found: Result<Option<T>, IndexError>) -> Option<T> {
     found.unwrap_or_else(|error| {
-        store.note_unreadable(error.path(), &error);
+        note_unreadable(error.path(), &error);
         None
     })
 }

@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
@@ -152,13 +152,19 @@ fn json_names(request: &HeaderMap, names: &Names) -> Response {
     encoding.tell(&mut head);
     if let Some(status) = conditions::evaluate(request, &validators).status() {
         head.remove(header::CONTENT_ENCODING);
-        return (status, head).into_response();
+        return without_content(status, head);
     }
     let content = match encoding {
         Encoding::Identity => names.json(),
         Encoding::Gzip => names.gzipped(),
     };
     (head, content.clone()).into_response()
+}
+
+/// An answer that has no content because of the request's conditions. It says nothing of a length:
+/// a cache would take that for its stored answer's (RFC 9110 §8.6), also if it is of HEAD.
+fn without_content(status: StatusCode, head: HeaderMap) -> Response {
+    (status, head, of_unknown_length()).into_response()
 }
 
 /// The body of an answer to HEAD where nobody knows yet how long the one to GET will be: an empty

@@ -176,14 +176,49 @@ impl HourLines {
         (from + 1).next_multiple_of(BLOCK)
     }
 
-    /// Where the segments of a run stand here, if they do with the same lines, one after the
-    /// other: the run's `from..to` in `other`, an hour's lines at another time.
-    pub(crate) fn find(&self, other: &HourLines, from: usize, to: usize) -> Option<(usize, usize)> {
-        let first = other.segments.get(from)?.start_micros();
-        let at = self.segments.partition_point(|s| s.start_micros() < first);
-        let end = at + (to - from);
-        let is_there = end <= self.segments.len() && self.lines(at, end) == other.lines(from, to);
-        is_there.then_some((at, end))
+    /// Where some of the segments `from..to` of `other`, an hour's lines at another time, begin here:
+    /// those up to the index given stand here with the same lines, one after the other, or none of
+    /// them does.
+    pub(super) fn find(&self, other: &HourLines, from: usize, to: usize) -> (Option<usize>, usize) {
+        let place = |index: usize| {
+            let start = other.segments[index].start_micros();
+            self.segments.partition_point(|s| s.start_micros() < start)
+        };
+        let is_at = |place: usize, index: usize, count: usize| {
+            place + count <= self.segments.len()
+                && self.lines(place, place + count) == other.lines(index, index + count)
+        };
+        let first = place(from);
+        // Mostly all of them do.
+        if is_at(first, from, to - from) {
+            return (Some(first), to);
+        }
+        let is_there = is_at(first, from, 1);
+        let mut next = (from + 1..to).skip_while(|&index| match is_there {
+            true => is_at(first + (index - from), index, 1),
+            false => !is_at(place(index), index, 1),
+        });
+        (is_there.then_some(first), next.next().unwrap_or(to))
+    }
+
+    /// The lines of the segments `from..to` alone, in memory of their own.
+    pub(super) fn part(&self, from: usize, to: usize) -> HourLines {
+        let (start, end) = (self.end(from), self.end(to));
+        let segments = self.segments[from..to].to_vec();
+        let text = Bytes::copy_from_slice(&self.text[start..end]);
+        let mut blocks = Vec::new();
+        blocks.resize_with(segments.len().div_ceil(BLOCK), OnceLock::new);
+        HourLines {
+            hour: self.hour,
+            digest: digest(&text),
+            compressed: 0.into(),
+            has_grown: false.into(),
+            through: Through::new(&segments),
+            segments,
+            text,
+            ends: self.ends[from..to].iter().map(|end| end - start).collect(),
+            blocks,
+        }
     }
 }
 

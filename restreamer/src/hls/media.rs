@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use common::segment::Segment;
 use common::selection::{Piece, Step, TimeRange, Walk};
 
@@ -12,6 +11,7 @@ use super::lines::{HourLines, millis};
 use super::pieces::Pieces;
 use super::through::Through;
 use crate::gzip::Gzip;
+use crate::text::Text;
 
 /// The target duration of a list without segments, in seconds: how often a player looks for
 /// the first one.
@@ -38,6 +38,42 @@ impl Run {
     /// The segments.
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.lines.segments()[self.from..self.to]
+    }
+
+    /// The same lines from those of the hour at another time, as far as they are there, with others
+    /// before, between or after them; of what is not, a copy. So no old hour is kept as a whole.
+    pub(crate) fn renewed(self, new: &Arc<HourLines>) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        let Run {
+            lines, from, to, ..
+        } = &self;
+        let mut at = *from;
+        while at < *to {
+            let (found, end) = new.find(lines, at, *to);
+            let after_hole = self.after_hole && at == *from;
+            runs.push(match found {
+                Some(found) => Run {
+                    lines: Arc::clone(new),
+                    from: found,
+                    to: found + (end - at),
+                    after_hole,
+                },
+                None if at == 0 && end == lines.segments().len() => Run {
+                    lines: Arc::clone(lines),
+                    from: at,
+                    to: end,
+                    after_hole,
+                },
+                None => Run {
+                    lines: Arc::new(lines.part(at, end)),
+                    from: 0,
+                    to: end - at,
+                    after_hole,
+                },
+            });
+            at = end;
+        }
+        runs
     }
 }
 
@@ -232,7 +268,7 @@ impl MediaPlaylist {
 
     /// Its text, in pieces to be sent one after the other.
     #[must_use]
-    pub fn text(&self) -> Vec<Bytes> {
+    pub fn text(&self) -> Text {
         let mut pieces = Pieces::default();
         pieces.push_text(&self.head());
         for (index, run) in self.runs.iter().enumerate() {
@@ -246,7 +282,7 @@ impl MediaPlaylist {
     /// Its text as gzip, in pieces to be sent one after the other. What was compressed for
     /// another playlist is not compressed again.
     #[must_use]
-    pub fn gzipped(&self) -> Vec<Bytes> {
+    pub fn gzipped(&self) -> Text {
         let mut gzip = Gzip::default();
         gzip.push_text(self.head().as_bytes());
         for (

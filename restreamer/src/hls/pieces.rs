@@ -3,13 +3,15 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::text::Text;
+
 /// Below this size in bytes, a piece is copied: cheaper than to send it by itself.
 const COPY_BELOW: usize = 8 * 1024;
 
 /// A text under way.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    done: Vec<Bytes>,
+    done: Text,
     /// Small pieces, after all of `done`.
     tail: BytesMut,
 }
@@ -21,7 +23,7 @@ impl Pieces {
             self.tail.extend_from_slice(&piece);
         } else {
             self.flush();
-            self.done.push(piece);
+            self.done.pieces.push(piece);
         }
     }
 
@@ -32,12 +34,13 @@ impl Pieces {
 
     fn flush(&mut self) {
         if !self.tail.is_empty() {
-            self.done.push(self.tail.split().freeze());
+            self.done.own += self.tail.len();
+            self.done.pieces.push(self.tail.split().freeze());
         }
     }
 
     /// All pieces.
-    pub(super) fn finish(mut self) -> Vec<Bytes> {
+    pub(super) fn finish(mut self) -> Text {
         self.flush();
         self.done
     }

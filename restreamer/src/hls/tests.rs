@@ -2,7 +2,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::*;
-use bytes::Bytes;
+use crate::text::Text;
 use common::dateutil::parse;
 use common::segment::{Hour, Segment};
 use common::selection::{Piece, TimeRange, select};
@@ -38,8 +38,8 @@ fn range(start: &str, end: &str) -> TimeRange {
     }
 }
 
-fn text(pieces: &[Bytes]) -> String {
-    String::from_utf8(pieces.concat()).unwrap()
+fn text(text: &Text) -> String {
+    String::from_utf8(text.pieces.concat()).unwrap()
 }
 
 fn media(text: &str) -> m3u8_rs::MediaPlaylist {
@@ -194,13 +194,17 @@ fn long_runs_are_shared_and_short_ones_copied() {
     let hours = two_hours(&segments);
     let pieces = MediaPlaylist::of_range(span, &hours).text();
     // The head, two hours, the end.
-    assert_eq!(pieces.len(), 4);
-    assert_eq!(pieces[1].as_ptr(), hours[0].lines(0, 1).as_ptr());
-    assert_eq!(pieces[2].as_ptr(), hours[1].lines(0, 1).as_ptr());
+    assert_eq!(pieces.pieces.len(), 4);
+    assert_eq!(pieces.pieces[1].as_ptr(), hours[0].lines(0, 1).as_ptr());
+    assert_eq!(pieces.pieces[2].as_ptr(), hours[1].lines(0, 1).as_ptr());
     // With a hole after every segment nothing is worth sharing.
     segments.retain(|segment| !segment.contains("4.000000"));
     let holes = MediaPlaylist::of_range(span, &two_hours(&segments)).text();
-    assert!(holes.len() <= 3, "{}", holes.len());
+    assert!(holes.pieces.len() <= 3, "{}", holes.pieces.len());
+    // What is shared is no memory of its own, what was copied together is.
+    let shared = hours.iter().map(|hour| hour.lines(0, 1800).len());
+    assert_eq!(pieces.own, pieces.bytes() - shared.sum::<usize>());
+    assert_eq!(holes.own, holes.bytes());
     assert!(media(&text(&holes)).segments.len() > 2000);
 }
 
@@ -218,7 +222,8 @@ fn what_was_compressed_once_is_taken_again() {
             &format!("2026-01-02T0{to}"),
         );
         let playlist = MediaPlaylist::of_range(span, &hours);
-        let (plain, packed) = (playlist.text().concat(), playlist.gzipped().concat());
+        let (plain, packed) = (playlist.text(), playlist.gzipped());
+        let (plain, packed) = (plain.pieces.concat(), packed.pieces.concat());
         let mut unpacked = Vec::new();
         GzDecoder::new(&*packed).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, plain, "{from} {to}");
@@ -346,7 +351,7 @@ proptest! {
         }
         let has_no_hole = playlist.has_no_hole();
         let plain = text(&playlist.text());
-        let packed = playlist.gzipped().concat();
+        let packed = playlist.gzipped().pieces.concat();
         let mut unpacked = String::new();
         GzDecoder::new(&*packed).read_to_string(&mut unpacked).unwrap();
         prop_assert_eq!(&unpacked, &plain);

@@ -70,7 +70,7 @@ impl Scene {
             .collect();
         let instant = self.begun + Duration::from_secs(now.unsigned_abs());
         self.view.extend(&hours, at(now), instant);
-        let text = self.view.playlist().text().concat();
+        let text = self.view.playlist().text().pieces.concat();
         match m3u8_rs::parse_playlist_res(&text) {
             Ok(Playlist::MediaPlaylist(playlist)) => playlist,
             other => panic!("{other:?}: {}", String::from_utf8_lossy(&text)),
@@ -205,6 +205,66 @@ fn the_target_duration_is_that_of_the_longest_lately() {
     assert_eq!(scene.poll(12).target_duration, 6);
     scene.add(11, "2.0", "full");
     assert_eq!(scene.poll(14).target_duration, 6);
+}
+
+#[test]
+fn a_duration_that_nobody_makes_counts_if_it_is_listed() {
+    let mut scene = Scene::new(0);
+    // Before the start, and longer than any segment: an encoder's or a peer's mistake.
+    scene.add(-900, "800.0", "suspect");
+    scene.add(0, "2.0", "full");
+    assert_eq!(scene.poll(2).target_duration, 2);
+    scene.add(2, "70.0", "full");
+    assert_eq!(scene.poll(90).target_duration, 70);
+}
+
+#[test]
+fn no_old_hour_is_kept_whatever_comes_between() {
+    let mut scene = Scene::new(0);
+    for n in 0..400 {
+        let start = n * 2;
+        scene.add(start, "2.0", "full");
+        if n % 3 == 0 {
+            // The other node's date of the same: it is never listed.
+            scene.add(start - 1, "2.0", "full");
+        }
+        if n % 20 == 10 {
+            // It turns out to have been another: what was said of it stays as it is.
+            let old = scene.segments.remove(scene.segments.len() - 4);
+            let new = old.to_string().replace(HASH, &HASH.replace('4', "5"));
+            scene
+                .segments
+                .push(Segment::parse(old.hour(), &new).unwrap());
+        }
+        scene.poll(start + 2);
+    }
+    assert_eq!(scene.poll(801).segments.len(), 400);
+    let mut own = 0;
+    for run in &scene.view.runs {
+        if !Arc::ptr_eq(&run.lines, &scene.hours[&run.lines.hour()]) {
+            assert_eq!((run.from, run.to), (0, run.lines.segments().len()));
+            own += run.to;
+        }
+    }
+    assert!(own > 0 && own <= 400 / 20, "{own}");
+}
+
+#[test]
+fn where_all_has_gone_what_comes_then_does_not_join_on() {
+    let mut scene = Scene::new(-60);
+    scene.add(0, "2.0", "full");
+    scene.add(2, "2.0", "full");
+    assert_eq!(scene.starts(4), "0 2");
+    scene.segments.clear();
+    scene.hours.clear();
+    scene.view.slide(DateTime::<Utc>::MAX_UTC);
+    let empty = scene.poll(6);
+    assert_eq!((empty.media_sequence, empty.segments.len()), (2, 0));
+    scene.add(10, "2.0", "full");
+    scene.poll(30);
+    let next = scene.poll(50);
+    assert_eq!((next.media_sequence, next.segments.len()), (2, 1));
+    assert_eq!(next.discontinuity_sequence, 1);
 }
 
 #[test]

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The most that a live list holds (SPEC §4: more needs both bounds). What is older slides out.
 const MAX_LENGTH: TimeDelta = TimeDelta::hours(12);
 
+/// Nobody makes longer segments.
+const LIKELY_LENGTH: TimeDelta = TimeDelta::minutes(1);
+
 /// A live list.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -91,8 +94,9 @@ impl View {
         let selection = match &self.last {
             Some(last) => select_after(last, DateTime::<Utc>::MAX_UTC, segments()),
             None => {
-                // The duration that all lists of the rendition have lately had.
-                self.longest = longest_millis(segments());
+                // The duration that all lists of the rendition have lately had; what is as long as
+                // nobody makes segments counts if it is listed.
+                self.longest = longest_millis(segments().filter(|it| is_likely(it)));
                 let range = TimeRange {
                     start: self.start,
                     end: DateTime::<Utc>::MAX_UTC,
@@ -111,32 +115,40 @@ impl View {
         }
     }
 
-    /// Where an hour was listed again and has the same lines in the same order among others,
-    /// takes these: the old ones need no longer be kept for this list's sake.
+    /// Where an hour was listed again, takes what it said from the new lines: the old ones need no
+    /// longer be kept for this list's sake.
     fn renew(&mut self, hours: &[Arc<HourLines>]) {
         let Some(first) = hours.first().map(|hour| hour.hour()) else {
             return;
         };
-        for run in self.runs.iter_mut().rev() {
-            let hour = run.lines.hour();
-            if hour < first {
-                break;
-            }
-            let new = hours.iter().find(|lines| lines.hour() == hour);
-            if let Some(new) = new.filter(|new| !Arc::ptr_eq(new, &run.lines))
-                && let Some((from, to)) = new.find(&run.lines, run.from, run.to)
-            {
-                run.lines = Arc::clone(new);
-                (run.from, run.to) = (from, to);
+        let at = self.runs.partition_point(|run| run.lines.hour() < first);
+        for run in self.runs.split_off(at) {
+            let new = hours.iter().find(|new| new.hour() == run.lines.hour());
+            match new.filter(|new| !Arc::ptr_eq(new, &run.lines)) {
+                Some(new) => run
+                    .renewed(new)
+                    .into_iter()
+                    .for_each(|run| self.append(run)),
+                None => self.append(run),
             }
         }
     }
 
+    /// Says a run, after all others.
     fn push(&mut self, run: Run) {
         self.longest = self.longest.max(longest_millis(run.segments()));
+        if self.last.is_some() && self.runs.is_empty() && run.after_hole {
+            // All that was before it has gone, and its tag with it: nothing is above a list's first
+            // segment.
+            self.discontinuity_sequence += 1;
+        }
         if let Some(last) = run.segments().last() {
             self.last = Some(last.clone());
         }
+        self.append(run);
+    }
+
+    fn append(&mut self, run: Run) {
         match self.runs.back_mut() {
             Some(back)
                 if !run.after_hole
@@ -183,6 +195,11 @@ impl View {
             is_complete: false,
         }
     }
+}
+
+/// True iff a segment is as long as somebody makes them.
+fn is_likely(segment: &Segment) -> bool {
+    segment.end() - segment.start() <= LIKELY_LENGTH
 }
 
 /// How many pieces of a selection will not change any more: those before the first that is

@@ -1,8 +1,5 @@
 //! `/files…`: what there is, level by level (SPEC §4). Peers copy by it.
 
-use std::fmt::Display;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -10,7 +7,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use common::names::PathPart;
 use common::segment::Hour;
-use common::store::StoreError;
 
 use super::{blocking, json_names};
 use crate::App;
@@ -39,31 +35,15 @@ pub(super) async fn list(
         let mut parts = parts.into_iter();
         let names = match (parts.next(), parts.next(), parts.next()) {
             (None, ..) => strings(&app.store.channels()?),
-            (Some(channel), None, _) => strings(&open(&app, app.store.qualities(&channel.into()))?),
-            (Some(channel), Some(quality), None) => strings(&open(
-                &app,
-                app.store.hours(&channel.into(), &quality.into()),
-            )?),
+            (Some(channel), None, _) => strings(&app.store.qualities(&channel.into())?),
+            (Some(channel), Some(quality), None) => {
+                strings(&app.store.hours(&channel.into(), &quality.into())?)
+            }
             _ => Vec::new(),
         };
         Ok(json_names(&request, &Names::new(&names)))
     })
     .await
-}
-
-/// What a directory below the base has.
-fn open<T>(app: &App, listed: Result<T, StoreError>) -> Result<T, ApiError> {
-    listed.map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => closed(app, error.path(), &error),
-        _ => error.into(),
-    })
-}
-
-/// What is said of a directory that is closed to this service. Most likely it is none of ours
-/// (`lost+found`): no failure, and logged once.
-fn closed(app: &App, directory: &Path, error: &dyn Display) -> ApiError {
-    app.store.note_unreadable(directory, error);
-    ApiError::Closed
 }
 
 /// An hour's files.
@@ -90,11 +70,7 @@ async fn of_hour(
         return Ok(listed.answer(&app, &listing, &request));
     }
     blocking(move || {
-        let listings = app.listings.hours(&listed.rendition, &[hour]);
-        let listings = listings.map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => closed(&app, error.path(), &error),
-            _ => error.into(),
-        })?;
+        let listings = app.listings.hours(&listed.rendition, &[hour])?;
         Ok(match listings.first() {
             Some(listing) => listed.answer(&app, listing, &request),
             None => json_names(&request, &Names::new::<&str>(&[])),

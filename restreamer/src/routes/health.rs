@@ -95,7 +95,7 @@ fn look(app: &App) -> Result<Health, ApiError> {
     let videos = videos(&app.store, MAX_QUALITIES)?;
     let newest = videos
         .iter()
-        .filter_map(|video| readable(&app.store, newest(app, video)));
+        .filter_map(|video| readable(newest(app, video)));
     Ok(Health {
         base_directory_readable: true,
         free_disk_bytes: Room::at(base).map(|room| room.free),

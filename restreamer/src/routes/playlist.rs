@@ -26,7 +26,7 @@ use self::answers::Answer;
 use self::question::{Question, today};
 use super::conditions::{self, Validators};
 use super::encoding::Encoding;
-use super::{blocking, changing};
+use super::{blocking, changing, without_content};
 use crate::App;
 use crate::error::ApiError;
 use crate::hls::{self, MediaPlaylist};
@@ -65,7 +65,7 @@ pub(super) async fn master(
         let mut head = changing(hls::CONTENT_TYPE);
         validators.tell(&mut head);
         match conditions::evaluate(&request, &validators).status() {
-            Some(status) => Ok((status, head).into_response()),
+            Some(status) => Ok(without_content(status, head)),
             None => Ok((head, text).into_response()),
         }
     })
@@ -83,7 +83,8 @@ pub(super) async fn media(
     let encoding = Encoding::of(&request);
     if let Some(answer) = question.known(&app, encoding) {
         app.questions.note(target(&uri), &question);
-        return answer.respond(&request, question.is_past(), None);
+        let room = &app.families.long_bodies;
+        return answer.respond(&request, question.is_past(), false, room);
     }
     let turn = admit(&app, &question).await?;
     blocking(move || {
@@ -106,7 +107,8 @@ pub(super) async fn media(
         let answer = match bounds.end {
             None => made_of(&live(&app, rendition, bounds, Utc::now())?),
             Some(_) => {
-                let plan = range::plan(bounds, || Ok(app.store.hours(channel, quality)?))?;
+                let existing = || Ok(app.store.hours(channel, quality)?);
+                let plan = range::plan(bounds, Utc::now(), existing)?;
                 let hours = app.index.hours(rendition, &plan.hours)?;
                 let key = (Arc::clone(rendition), plan.range, encoding);
                 app.answers.turn(&key).answer(&hours, || {
@@ -118,8 +120,8 @@ pub(super) async fn media(
                 })
             }
         };
-        let room = question.is_long().then_some(&app.families.long_bodies);
-        answer.respond(&request, question.is_past(), room)
+        let room = &app.families.long_bodies;
+        answer.respond(&request, question.is_past(), question.is_long(), room)
     })
     .await
 }
@@ -133,8 +135,8 @@ pub(super) fn again(app: &App, request: &Request) -> Option<Response> {
     let began = Instant::now();
     let question = app.questions.get(target(request.uri()), today())?;
     let answer = question.known(app, Encoding::of(request.headers()))?;
-    let past = question.is_past();
-    let response = answer.respond(request.headers(), past, None).ok()?;
+    let (past, room) = (question.is_past(), &app.families.long_bodies);
+    let response = answer.respond(request.headers(), past, false, room).ok()?;
     Some(serve::measured(MEDIA, began, request, response))
 }
 
@@ -151,14 +153,16 @@ fn live(
     now: DateTime<Utc>,
 ) -> Result<MediaPlaylist, ApiError> {
     let existing = || Ok(app.store.hours(&rendition.channel, &rendition.quality)?);
-    if bounds.start.is_none() && existing()?.is_empty() {
+    let start = bounds.start;
+    let slot = match app.views.polled(rendition, start) {
+        Some(slot) => slot,
         // Nobody knows yet where it will begin.
-        return Ok(View::new(now).playlist());
-    }
-    let slot = app.views.view(rendition, bounds.start, || {
-        let plan = range::plan(bounds, existing)?;
-        Ok(View::new(plan.range.start))
-    })?;
+        None if start.is_none() && existing()?.is_empty() => return Ok(View::new(now).playlist()),
+        None => app.views.view(rendition, start, || {
+            let plan = range::plan(bounds, now, existing)?;
+            Ok(View::new(plan.range.start))
+        })?,
+    };
     // One that panicked left the list as it was or with more in it, which is right too.
     let mut view = slot.lock().unwrap_or_else(PoisonError::into_inner);
     let existing = existing()?;

@@ -24,8 +24,8 @@ pub(crate) use self::ranges::Span;
 pub(crate) use self::shared::{OpenFiles, SharedFile};
 
 use self::ranges::Ranges;
-use super::blocking;
 use super::conditions::{self, Validators};
+use super::{blocking, without_content};
 use crate::App;
 use crate::error::{ApiError, shown};
 use crate::paths::Parts;
@@ -79,7 +79,7 @@ pub(super) async fn file(
     );
     let validators = validators(life, opened.modified, &mut head);
     if let Some(status) = conditions::evaluate(&request, &validators).status() {
-        return Ok((status, head).into_response());
+        return Ok(without_content(status, head));
     }
     let content_type = HeaderValue::from_static(content_type::of(&path, &opened.first_bytes));
     head.insert(header::CONTENT_TYPE, content_type);
@@ -115,8 +115,14 @@ fn validators(life: Life, modified: Option<SystemTime>, head: &mut HeaderMap) ->
             validators.tag = Some(tag);
             validators.modified = modified;
         }
-        Life::Temporary => {}
-        Life::Other => validators.modified = modified,
+        Life::Temporary => {
+            head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        Life::Other => {
+            // Without a word, browsers guess for how long it stays as it is.
+            head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            validators.modified = modified;
+        }
     }
     validators.tell(head);
     validators

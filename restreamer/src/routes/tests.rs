@@ -80,7 +80,7 @@ fn shown(answer: &Response) -> String {
     lines.join("\n")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_again_is_answered_the_same_without_the_router() {
     for coding in ["identity", "gzip"] {
         let api = Api::new();
@@ -120,7 +120,7 @@ async fn what_is_asked_again_is_answered_the_same_without_the_router() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_changed_is_not_answered_from_memory() {
     let api = Api::new();
     let get = || request(Method::GET, TARGET, &[]);

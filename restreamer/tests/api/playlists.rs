@@ -330,6 +330,26 @@ async fn a_live_list_only_ever_grows_at_its_end() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_live_playlist_that_is_empty_for_a_while_goes_on() {
+    let api = Api::new(&[]);
+    add_hour(&api, "source", "2026-01-02T03", 10);
+    let live = "/playlist/c/source.m3u8";
+    let first = media(&api.get(live).await);
+    let said = first.segments.len() as u64;
+    assert_eq!(first.media_sequence, 0);
+    std::fs::remove_dir_all(api.path("c/source/2026-01-02T03")).unwrap();
+    let empty = media(&api.get(live).await);
+    assert_eq!((empty.media_sequence, empty.segments.len()), (said, 0));
+    add_hour(&api, "source", "2026-01-02T05", 10);
+    media(&api.get(live).await);
+    tokio::time::advance(Duration::from_secs(15)).await;
+    let again = media(&api.get(live).await);
+    assert_eq!(again.segments.len() as u64, said);
+    assert_eq!(again.media_sequence, said);
+    assert_eq!(again.discontinuity_sequence, 1);
+}
+
 #[tokio::test]
 async fn a_master_playlist_has_the_qualities_of_the_range() {
     let api = Api::new(&["c/empty/", "c/chat/2026-01-02T03/x.json"]);
@@ -353,7 +373,10 @@ async fn a_master_playlist_has_the_qualities_of_the_range() {
         ("?start=2026-01-02T04:00:05", "late"),
         ("?end=2026-01-02T03:00:00", ""),
         ("?end=2026-01-02T09:00:01", "source small late"),
-        ("?start=2026-01-03", ""),
+        ("?start=2026-01-03&end=2026-01-04", ""),
+        // What may go on: those that have come as far as any, or nearly.
+        ("?start=2026-01-03", "late"),
+        ("?start=2026-01-03&end=2999-01-01", "late"),
     ];
     for (query, expected) in table {
         if expected.is_empty() {

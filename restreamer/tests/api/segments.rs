@@ -68,22 +68,28 @@ async fn only_what_never_changes_is_kept_for_ever() {
         "notes/a.txt",
         "notes/page.html",
     ]);
-    // (path, content type, for ever, by date)
+    let for_ever = "public, max-age=31536000, immutable";
+    // (path, content type, for how long, by date)
     let table = [
-        (partial.as_str(), "video/mp2t", true, true),
-        (&temp, "video/mp2t", false, false),
-        (&foreign, "video/mp2t", false, true),
-        (chat, "application/json", false, true),
-        ("notes/a.txt", "text/plain; charset=utf-8", false, true),
-        ("notes/page.html", "application/octet-stream", false, true),
+        (partial.as_str(), "video/mp2t", for_ever, true),
+        (&temp, "video/mp2t", "no-store", false),
+        (&foreign, "video/mp2t", "no-cache", true),
+        (chat, "application/json", "no-cache", true),
+        ("notes/a.txt", "text/plain; charset=utf-8", "no-cache", true),
+        (
+            "notes/page.html",
+            "application/octet-stream",
+            "no-cache",
+            true,
+        ),
     ];
-    for (path, content_type, for_ever, by_date) in table {
+    for (path, content_type, life, by_date) in table {
         let target = format!("/segments/{path}");
         let answer = api.get(&target).await;
         assert_eq!(answer.text(), path);
         assert_eq!(answer.header("content-type"), Some(content_type));
-        assert_eq!(answer.header("etag").is_some(), for_ever, "{path}");
-        assert_eq!(answer.header("cache-control").is_some(), for_ever, "{path}");
+        assert_eq!(answer.header("etag").is_some(), life == for_ever, "{path}");
+        assert_eq!(answer.header("cache-control"), Some(life), "{path}");
         let modified = answer.header("last-modified");
         assert_eq!(modified.is_some(), by_date, "{path}");
         if let Some(modified) = modified {
@@ -116,6 +122,8 @@ async fn a_client_that_has_it_gets_no_body() {
             let answer = api.request(method, &target, &[condition]).await;
             assert_eq!(answer.status, StatusCode::NOT_MODIFIED, "{condition:?}");
             assert!(answer.body.is_empty());
+            // A cache would take it for what it has.
+            assert_eq!(answer.header("content-length"), None);
             assert_eq!(answer.header("etag"), Some(tag.as_str()));
             assert!(answer.header("cache-control").is_some());
         }

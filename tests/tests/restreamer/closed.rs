@@ -59,6 +59,8 @@ async fn what_may_not_be_read_hides_nothing_else() {
         fs::create_dir_all(&closed).unwrap();
         fs::set_permissions(&closed, Permissions::from_mode(0o0)).unwrap();
     }
+    let circle = base.join("test/circle");
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
     let program = tokio::task::spawn_blocking(Binaries::get).await.unwrap();
     let Some(service) = spawn(&program.path("restreamer"), base) else {
         eprintln!("skipped: only root can reach the program");
@@ -92,11 +94,24 @@ async fn what_may_not_be_read_hides_nothing_else() {
         ("/files/lost%2bfound", 403),
         ("/files/test/closed", 403),
         (&format!("/files/test/broken/{hour}"), 403),
+        ("/playlist/test.m3u8", 200),
+        ("/playlist/lost%2bfound.m3u8", 403),
+        ("/playlist/test/closed.m3u8", 403),
+        (
+            &format!("/playlist/test/broken.m3u8?start={hour}:00&end={hour}:01"),
+            403,
+        ),
+        ("/extras/lost%2bfound", 403),
+        ("/segments/lost%2bfound/x.png", 403),
+        ("/segments/test/circle", 404),
+        ("/segments/test/circle/x.ts", 404),
     ];
     for (target, status) in table {
         let answer = raw::get(address, target).await;
         assert_eq!(answer.status, status, "{target}: {}", answer.text());
     }
+    let master = raw::get(address, "/playlist/test.m3u8").await.text();
+    assert_eq!(master.matches("STREAM-INF").count(), 2, "{master}");
     for closed in ["lost+found", "test/closed"] {
         assert_eq!(service.count_log(&format!("{closed}:")), 1, "{closed}");
     }

@@ -44,15 +44,23 @@ async fn what_a_file_is_and_how_long_it_may_be_kept() {
     let temporary = format!("{HOUR}/{TEMPORARY}");
     let batch = "test/chat/2026-01-02T00/00:00.000000-abc.json";
     let for_ever = Some("public, max-age=31536000, immutable");
+    let (again, never) = (Some("no-cache"), Some("no-store"));
     // (path, content, type, Cache-Control, whether its tag is known, whether its date is)
     type Row<'a> = (&'a str, &'a [u8], &'a str, Option<&'a str>, bool, bool);
     let table: [Row<'_>; 6] = [
         (&named(&ts), &ts, "video/mp2t", for_ever, true, true),
         (&named(mp4), mp4, "video/mp4", for_ever, true, true),
-        (&temporary, &ts, "video/mp2t", None, false, false),
-        (batch, b"[]", "application/json", None, false, true),
-        ("test/emotes/x.png", b"x", "image/png", None, false, true),
-        ("notes", b"x", "application/octet-stream", None, false, true),
+        (&temporary, &ts, "video/mp2t", never, false, false),
+        (batch, b"[]", "application/json", again, false, true),
+        ("test/emotes/x.png", b"x", "image/png", again, false, true),
+        (
+            "notes",
+            b"x",
+            "application/octet-stream",
+            again,
+            false,
+            true,
+        ),
     ];
     let address = node.restreamer_address();
     for (path, content, content_type, life, has_tag, has_date) in table {
@@ -222,6 +230,14 @@ async fn lists_are_compressed_and_known_again() {
                 assert_eq!(again.header("etag"), Some(tag), "{target}: {known}");
                 assert_eq!(again.header("cache-control"), *life, "{target}");
                 assert_eq!(again.body.is_empty(), status == 304, "{target}");
+            }
+            // A cache would take a length for that of what it has.
+            for method in ["GET", "HEAD"] {
+                let headers = [accept, ("If-None-Match", tag)];
+                let again = raw::request(address, method, target, &headers).await;
+                assert_eq!(again.status, 304, "{method} {target}");
+                assert_eq!(again.header("content-length"), None, "{method} {target}");
+                assert_eq!(again.header("transfer-encoding"), None, "{method} {target}");
             }
         }
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use common::metrics;
 use common::selection::TimeRange;
 use prometheus::IntGauge;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::PiecesBody;
 use crate::error::ApiError;
@@ -19,7 +20,8 @@ use crate::index::Rendition;
 use crate::limits::Room;
 use crate::routes::conditions::{self, Validators};
 use crate::routes::encoding::Encoding;
-use crate::routes::{changing, tell_any_origin};
+use crate::routes::{changing, tell_any_origin, without_content};
+use crate::text::Text;
 
 /// For how long what changes no more may be kept without asking again.
 const LONG: &str = "public, max-age=3600";
@@ -32,6 +34,10 @@ const LIMIT_EACH: usize = 8 << 20;
 
 /// What an answer takes beside its text, its head above all, in bytes: many are short.
 const OVERHEAD: usize = 2048;
+
+/// What shares less than this with nobody, in bytes, needs no room: ten thousand of them are no
+/// more than what is unsent in the kernel.
+const OWN_FROM: usize = 64 * 1024;
 
 static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
     let help = "Memory for playlists as they were last sent";
@@ -47,10 +53,11 @@ pub(super) struct Answer {
     validators: Validators,
     /// Of an answer with a body that may change.
     head: HeaderMap,
-    /// The body.
-    pieces: Vec<Bytes>,
+    body: Text,
     /// True iff backfill cannot add to it.
     has_no_hole: bool,
+    /// What it takes while it is being sent to anybody, where that is bounded.
+    room: Mutex<Weak<OwnedSemaphorePermit>>,
 }
 
 impl Answer {
@@ -59,22 +66,25 @@ impl Answer {
         let mut answer = Answer {
             validators: Validators::of_content(&(playlist, encoding)),
             head: changing(hls::CONTENT_TYPE),
-            pieces: match encoding {
+            body: match encoding {
                 Encoding::Identity => playlist.text(),
                 Encoding::Gzip => playlist.gzipped(),
             },
             has_no_hole: playlist.has_no_hole(),
+            room: Mutex::default(),
         };
         answer.validators.tell(&mut answer.head);
         encoding.tell(&mut answer.head);
         tell_any_origin(&mut answer.head);
-        let length = answer.bytes();
+        let length = answer.body.bytes();
         answer.head.insert(header::CONTENT_LENGTH, length.into());
         answer
     }
 
     /// Sends it, without a body if the client has it already. `is_past`: whatever is missing in
-    /// it, the stream will not bring any more. `room` bounds what is on its way, if anything does.
+    /// it, the stream will not bring any more. `room` bounds what is on its way: of a `long` list all of
+    /// it, since the hours that it is from may be in memory for its sake alone; of others what they
+    /// share with nobody.
     ///
     /// # Errors
     /// 503 if there is no room.
@@ -82,7 +92,8 @@ impl Answer {
         &self,
         request: &HeaderMap,
         is_past: bool,
-        room: Option<&Room>,
+        is_long: bool,
+        room: &Room,
     ) -> Result<Response, ApiError> {
         let mut response = Response::default();
         let head = response.headers_mut();
@@ -93,12 +104,28 @@ impl Answer {
         if let Some(status) = conditions::evaluate(request, &self.validators).status() {
             head.remove(header::CONTENT_ENCODING);
             head.remove(header::CONTENT_LENGTH);
-            *response.status_mut() = status;
-            return Ok(response);
+            return Ok(without_content(status, std::mem::take(head)));
         }
-        let room = room.map(|room| room.take(self.bytes())).transpose()?;
-        *response.body_mut() = Body::new(PiecesBody::new(self.pieces.clone(), room));
+        let taken = match is_long {
+            true => self.body.bytes(),
+            false => self.body.own,
+        };
+        let room = (taken > OWN_FROM).then(|| self.room(room, taken));
+        let room = room.transpose()?;
+        *response.body_mut() = Body::new(PiecesBody::new(self.body.pieces.clone(), room));
         Ok(response)
+    }
+
+    /// Room for it, taken once for all whom it is being sent to.
+    fn room(&self, room: &Room, bytes: usize) -> Result<Arc<OwnedSemaphorePermit>, ApiError> {
+        // Nothing can panic while it is held.
+        let mut taken = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = taken.upgrade() {
+            return Ok(taken);
+        }
+        let new = Arc::new(room.take(bytes)?);
+        *taken = Arc::downgrade(&new);
+        Ok(new)
     }
 
     /// The same in memory of its own, since pieces keep the whole hours that they are of; and in one
@@ -107,13 +134,10 @@ impl Answer {
         Answer {
             validators: self.validators.clone(),
             head: self.head.clone(),
-            pieces: vec![self.pieces.concat().into()],
+            body: self.body.in_one(),
             has_no_hole: self.has_no_hole,
+            room: Mutex::default(),
         }
-    }
-
-    fn bytes(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
     }
 }
 
@@ -195,11 +219,12 @@ impl Answers {
     /// Keeps an answer, in the place of others.
     pub(super) fn keep(&self, key: &Key, hours: &[Arc<HourLines>], answer: &Arc<Answer>) {
         // That there is nothing may also mean that the whole quality is gone.
-        if hours.is_empty() || answer.bytes() > LIMIT_EACH {
+        let bytes = answer.body.bytes();
+        if hours.is_empty() || bytes > LIMIT_EACH {
             return;
         }
         let new = Kept {
-            bytes: answer.bytes() + size_of::<Bytes>() + OVERHEAD,
+            bytes: bytes + size_of::<Bytes>() + OVERHEAD,
             made: Made::new(hours, Arc::new(answer.in_own_memory())),
         };
         let mut held = self.held();
@@ -291,12 +316,13 @@ mod tests {
         answers.keep(&key(9), &other, &answer);
         assert!(answers.get(&key(9)).unwrap().of(&other).is_some());
         let held = answers.held();
-        assert_eq!(held.bytes, answer.bytes() + size_of::<Bytes>() + OVERHEAD);
+        let bytes = answer.body.bytes();
+        assert_eq!(held.bytes, bytes + size_of::<Bytes>() + OVERHEAD);
         // It keeps nothing of the hour alive.
-        let kept = &held.answers[&key(9)].made.answer.pieces;
+        let kept = &held.answers[&key(9)].made.answer.body.pieces;
         assert_eq!(kept.len(), 1);
-        assert_eq!(kept.concat(), answer.pieces.concat());
-        assert_ne!(kept[0].as_ptr(), answer.pieces[0].as_ptr());
+        assert_eq!(kept.concat(), answer.body.pieces.concat());
+        assert_ne!(kept[0].as_ptr(), answer.body.pieces[0].as_ptr());
     }
 
     #[test]
@@ -339,19 +365,32 @@ mod tests {
     fn what_is_on_its_way_takes_room_until_it_is_sent() {
         let hours = [hour(&["00:00", "00:02"])];
         let playlist = MediaPlaylist::of_range(key(4).1, &hours);
-        let answer = Answer::new(&playlist, Encoding::Identity);
-        let room = Room::new("test", 1024);
-        let respond = |request: &HeaderMap| answer.respond(request, false, Some(&room));
-        let sent = respond(&HeaderMap::new()).unwrap();
-        let refused = respond(&HeaderMap::new()).unwrap_err();
-        assert_eq!(refused.status().as_u16(), 503);
-        // Without a body there is nothing to take room for, and what is elsewhere already takes none.
-        let tag = sent.headers()[header::ETAG].clone();
+        let room = Room::new("test", 128 * 1024);
+        let answer = |bytes, own| {
+            let mut answer = Answer::new(&playlist, Encoding::Identity);
+            let pieces = vec![Bytes::from_static(&[0; 128 * 1024]).slice(..bytes)];
+            answer.body = Text { pieces, own };
+            answer
+        };
+        let (first, other) = (answer(128 * 1024, 0), answer(100 * 1024, 0));
+        let head = HeaderMap::new();
+        let long =
+            |answer: &Answer, request: &HeaderMap| answer.respond(request, false, true, &room);
+        let sent = [long(&first, &head).unwrap(), long(&first, &head).unwrap()];
+        assert_eq!(long(&other, &head).unwrap_err().status().as_u16(), 503);
+        // Without a body there is nothing to take room for.
+        let tag = sent[0].headers()[header::ETAG].clone();
         let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
-        assert_eq!(respond(&known).unwrap().status().as_u16(), 304);
-        assert!(answer.respond(&HeaderMap::new(), false, None).is_ok());
-        drop(sent);
-        assert!(respond(&HeaderMap::new()).is_ok());
+        assert_eq!(long(&other, &known).unwrap().status().as_u16(), 304);
+        // Of one that is not long what it shares with others takes none, and next to nothing neither.
+        let short = |answer: &Answer| answer.respond(&head, false, false, &room);
+        let [shared, small, large] = [0, OWN_FROM, OWN_FROM + 1].map(|own| answer(100_000, own));
+        assert!(short(&shared).is_ok() && short(&small).is_ok() && short(&large).is_err());
+        let [one, another] = sent;
+        drop(one);
+        assert!(short(&large).is_err());
+        drop(another);
+        assert!(short(&large).is_ok());
     }
 
     #[test]
@@ -360,7 +399,7 @@ mod tests {
         let answer = |bytes| {
             let playlist = MediaPlaylist::of_range(key(9).1, &[]);
             let mut answer = Answer::new(&playlist, Encoding::Identity);
-            answer.pieces = vec![Bytes::from_static(&[0; LIMIT_EACH + 1]).slice(..bytes)];
+            answer.body.pieces = vec![Bytes::from_static(&[0; LIMIT_EACH + 1]).slice(..bytes)];
             Arc::new(answer)
         };
         let hours = [hour(&["00:00"])];

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
@@ -17,12 +18,12 @@ pub(super) struct PiecesBody {
     /// The bytes of `pieces`.
     left: u64,
     /// What they take until they are sent, where that is bounded.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl PiecesBody {
     /// Sends these, one after the other.
-    pub(super) fn new(pieces: Vec<Bytes>, room: Option<OwnedSemaphorePermit>) -> PiecesBody {
+    pub(super) fn new(pieces: Vec<Bytes>, room: Option<Arc<OwnedSemaphorePermit>>) -> PiecesBody {
         PiecesBody {
             left: pieces.iter().map(|piece| piece.len() as u64).sum(),
             pieces: pieces.into_iter(),

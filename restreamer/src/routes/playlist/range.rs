@@ -28,12 +28,14 @@ pub(super) struct Plan {
 }
 
 /// Works out what a media playlist is made of. `existing` lists the hours there are, in order;
-/// it is asked only where it is needed.
+/// it is asked only where it is needed. `now` is the time: an hour that is yet to come, by an
+/// encoder's wrong clock, makes no list longer.
 ///
 /// # Errors
 /// 400 if the range is too long, and what `existing` fails with.
 pub(super) fn plan(
     bounds: Bounds,
+    now: DateTime<Utc>,
     existing: impl FnOnce() -> Result<Vec<Hour>, ApiError>,
 ) -> Result<Plan, ApiError> {
     if let (Some(start), Some(end)) = (bounds.start, bounds.end) {
@@ -45,7 +47,9 @@ pub(super) fn plan(
         return Ok(Plan { range, hours });
     }
     let existing = existing()?;
-    let (Some(first), Some(last)) = (existing.first(), existing.last()) else {
+    let has_come = existing.partition_point(|&hour| hour <= Hour::of(now).next());
+    let last = existing[..has_come].last().or(existing.last());
+    let (Some(first), Some(last)) = (existing.first(), last) else {
         // Nothing recorded yet: an empty list, whatever the range.
         let start = bounds.start.or(bounds.end).unwrap_or_default();
         return Ok(Plan {
@@ -133,7 +137,7 @@ mod tests {
             start: start.map(time),
             end: end.map(time),
         };
-        plan(bounds, || Ok(hours(existing))).map_err(|error| error.to_string())
+        plan(bounds, time("2026-01-05"), || Ok(hours(existing))).map_err(|error| error.to_string())
     }
 
     /// A row of the table: start, end, hours there are; the range and the hours looked at.
@@ -255,6 +259,12 @@ mod tests {
         assert!(planned(None, Some(late), &existing).is_err());
         assert!(planned(None, Some("2026-01-02T12"), &existing).is_ok());
         assert!(planned(Some(early), Some("2026-01-05"), &existing).is_ok());
+        // What is yet to come does not count, as long as something has come: the clock is at
+        // 2026-01-05T00.
+        let (recorded, wrong) = ("2026-01-04T13", "2026-01-06T12");
+        assert!(planned(Some(recorded), None, &[recorded, "2026-01-05T01", wrong]).is_err());
+        assert!(planned(Some(recorded), None, &[recorded, "2026-01-05T00", wrong]).is_ok());
+        assert!(planned(Some(recorded), None, &[wrong]).is_err());
     }
 
     #[test]

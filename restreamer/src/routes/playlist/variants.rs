@@ -3,15 +3,18 @@
 
 use std::cmp::Reverse;
 use std::fs;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
+use chrono::Utc;
 use common::names::Channel;
 use common::segment::{Hour, Segment, SegmentPath};
+use common::store::note_unreadable;
 
 use crate::App;
 use crate::error::ApiError;
 use crate::hls::Variant;
-use crate::index::Rendition;
+use crate::index::{IndexError, Rendition};
 use crate::params::Bounds;
 
 /// The bit rate is that of the largest of so many segments, the newest in the range's last hour.
@@ -34,13 +37,25 @@ pub(super) fn variants(
     if qualities.is_empty() && !app.store.resolve(channel.as_str())?.is_dir() {
         return Err(ApiError::not_found("channel", channel.as_str()));
     }
-    let mut variants = Vec::new();
+    let mut found = Vec::new();
     for quality in qualities.into_iter().filter(|quality| !quality.is_chat()) {
         let rendition = Arc::new(Rendition {
             channel: channel.clone(),
             quality,
         });
-        if let Some(bandwidth) = bandwidth(app, &rendition, bounds)? {
+        let hours = app.store.hours(channel, &rendition.quality);
+        if let Some(hours) = unless_closed(hours.map_err(IndexError::from))? {
+            found.push((rendition, hours));
+        }
+    }
+    let newest = found.iter().filter_map(|(_, hours)| hours.last()).max();
+    let may_go_on = bounds.end.is_none_or(|end| end > Utc::now());
+    // With which those begin that go on, one of which may not have come to the newest yet.
+    let current = newest.filter(|_| may_go_on).map(|hour| hour.previous());
+    let mut variants = Vec::new();
+    for (rendition, hours) in found {
+        let bandwidth = bandwidth(app, &rendition, &hours, bounds, current);
+        if let Some(bandwidth) = unless_closed(bandwidth)?.flatten() {
             variants.push(Variant {
                 quality: rendition.quality.clone(),
                 bandwidth,
@@ -51,19 +66,37 @@ pub(super) fn variants(
     Ok(variants)
 }
 
+/// What was found, if this service may read it: what it may not is none of ours, most likely, and
+/// does not hide its siblings.
+fn unless_closed<T>(found: Result<T, IndexError>) -> Result<Option<T>, ApiError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            note_unreadable(error.path(), &error);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The bit rate of a quality in a range, in bits a second; `None` if it cannot have video there.
+/// `hours` are those that it has; it may yet have video if one of them is not before `current`.
 fn bandwidth(
     app: &App,
     rendition: &Arc<Rendition>,
+    hours: &[Hour],
     bounds: Bounds,
-) -> Result<Option<u64>, ApiError> {
+    current: Option<Hour>,
+) -> Result<Option<u64>, IndexError> {
     let Bounds { start, end } = bounds;
-    let hours = app.store.hours(&rendition.channel, &rendition.quality)?;
+    let last = hours
+        .last()
+        .filter(|&&last| current.is_some_and(|current| current <= last));
     let starts_in_range = |hour: &&Hour| {
         start.is_none_or(|start| start < hour.next().start())
             && end.is_none_or(|end| hour.start() < end)
     };
-    let (hour, certain) = if let Some(newest) = hours.iter().rev().find(starts_in_range) {
+    let (hour, certain) = if let Some(newest) = hours.iter().rev().find(starts_in_range).or(last) {
         (*newest, true)
     } else {
         // The last segment of the hour before may span the start.

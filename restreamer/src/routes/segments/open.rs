@@ -25,7 +25,7 @@ pub(crate) fn open(
 ) -> Result<Option<Arc<SharedFile>>, ApiError> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) => return not_there(error),
+        Err(error) => return not_there(path, error),
     };
     if !metadata.is_file() || is_buried(path) {
         return Ok(None);
@@ -43,7 +43,7 @@ pub(crate) fn open(
         Err(Errno::MFILE | Errno::NFILE) => {
             return Err(ApiError::busy("too many files are open"));
         }
-        Err(error) => return not_there(error.into()),
+        Err(error) => return not_there(path, error.into()),
     };
     let error = |error: io::Error| ApiError::internal("read the file", &error);
     let metadata = file.metadata().map_err(error)?;
@@ -75,12 +75,15 @@ fn is_buried(path: &Path) -> bool {
     matches!(extension, Some("ts" | "json")) && path.with_extension("tombstone").exists()
 }
 
-/// Tells a path that leads nowhere from a disk that fails.
-fn not_there<T>(error: io::Error) -> Result<Option<T>, ApiError> {
+/// Tells a path that leads nowhere from one that is closed and from a disk that fails.
+fn not_there<T>(path: &Path, error: io::Error) -> Result<Option<T>, ApiError> {
+    // A socket or a device without a driver, and links that lead in a circle.
+    const NOWHERE: [Errno; 2] = [Errno::NXIO, Errno::LOOP];
+    let leads_nowhere = Errno::from_io_error(&error).is_some_and(|it| NOWHERE.contains(&it));
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => Ok(None),
-        // A socket or a device without a driver.
-        _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(None),
+        _ if leads_nowhere => Ok(None),
+        ErrorKind::PermissionDenied => Err(ApiError::closed(path, &error)),
         _ => Err(ApiError::internal("open the file", &error)),
     }
 }
