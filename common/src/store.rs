@@ -159,6 +159,6 @@ pub fn note_unreadable(path: &Path, error: &dyn Display) {
     // A poisoned set is still a set.
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     if noted.len() < MAX_REMEMBERED_UNKNOWN && noted.insert(path.to_owned()) {
-        tracing::warn!(%error, "left out what cannot be read");
+        tracing::warn!(?path, %error, "left out what cannot be read");
     }
 }

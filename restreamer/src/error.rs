@@ -29,7 +29,7 @@ pub enum ApiError {
     /// 403: a part of the path begins with a dot.
     #[error("a part of the path begins with a dot")]
     Hidden,
-    /// 403: it is closed to this service; the log says which path.
+    /// 403: it is closed to this service.
     #[error("this node may not read that")]
     Closed,
     /// 404: the text says what there is not.

@@ -221,15 +221,20 @@ mod tests {
         ) {
             let mut gzip = Gzip::default();
             let mut whole = String::new();
+            let mut shared = HEAD.len();
             for (compressed, text) in &pieces {
                 if *compressed {
-                    gzip.push(&Block::new(text.as_bytes()));
+                    let block = Block::new(text.as_bytes());
+                    gzip.push(&block);
+                    shared += block.deflate.len();
                 } else {
                     gzip.push_text(text.as_bytes());
                 }
                 whole.push_str(text);
             }
-            prop_assert_eq!(read(&gzip.finish().pieces), whole.into_bytes());
+            let stream = gzip.finish();
+            prop_assert_eq!(stream.own, stream.bytes() - shared);
+            prop_assert_eq!(read(&stream.pieces), whole.into_bytes());
         }
     }
 }

@@ -270,12 +270,24 @@ impl<T: OfHour> Index<T> {
     }
 
     /// Weighs an hour again whose content has grown since it was read: it was compressed.
-    pub fn weigh(&self, rendition: &Arc<Rendition>, hour: Hour, content: &T) {
-        let key = (Arc::clone(rendition), hour);
-        let mut held = self.held();
-        if let Some(slot) = held.existing_slot(&key) {
-            held.set_bytes(&key, &slot, content.bytes());
+    /// What is no longer held has no weight.
+    pub fn weigh(&self, rendition: &Arc<Rendition>, hour: Hour, content: &Arc<T>) {
+        let held = self.held_hour(rendition, hour);
+        if held.is_some_and(|held| Arc::ptr_eq(&held, content)) {
+            let key = (Arc::clone(rendition), hour);
+            let mut held = self.held();
+            if let Some(slot) = held.peek(&key) {
+                held.set_bytes(&key, &slot, content.bytes());
+            }
         }
+    }
+
+    /// What is held of an hour, as good as it was when somebody last asked for it. Nobody looks.
+    pub(crate) fn held_hour(&self, rendition: &Arc<Rendition>, hour: Hour) -> Option<Arc<T>> {
+        let slot = self.held().peek(&(Arc::clone(rendition), hour))?;
+        // One who reads it will say what it weighs then.
+        let reading = slot.reading.try_lock().ok()?;
+        Some(Arc::clone(&reading.as_ref()?.content))
     }
 
     /// What is known of an hour, if it answers a request that came at `asked`; never waits for

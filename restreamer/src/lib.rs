@@ -65,6 +65,10 @@ const LONG_HOURS_A_SECOND: f64 = 10_000.0;
 /// longest there are. Their hours are not all in the index, so that each may have its own.
 const LONG_BYTES: usize = 512 << 20;
 
+/// What other playlists may take on their way beside the hours that they are from, in bytes, all
+/// together: lists full of holes, and those kept that are no longer.
+const OWN_BYTES: usize = 256 << 20;
+
 /// Walks through trees that may begin in a second: every peer asks once in minutes.
 const EXTRAS_A_SECOND: f64 = 20.0;
 
@@ -168,6 +172,8 @@ struct Families {
     long_playlists: Family,
     /// What they take until they are sent; a permit is a KiB.
     long_bodies: Room,
+    /// What others take that they share with nobody.
+    own_bodies: Room,
     /// Walks through whole trees; a unit is one.
     extras: Family,
     /// Cuts, of which most take a slow client's time and none of ours. What needs ffmpeg waits
@@ -182,6 +188,7 @@ impl Families {
             playlists: Family::new("playlist", cores * PLAYLISTS_PER_CORE, 1024, None),
             long_playlists: Family::new("long_playlist", cores, 64, Some(LONG_HOURS_A_SECOND)),
             long_bodies: Room::new("long_playlist", LONG_BYTES),
+            own_bodies: Room::new("playlist", OWN_BYTES),
             extras: Family::new("extras", 2, 16, Some(EXTRAS_A_SECOND)),
             cuts: Family::new("cut", MAX_CUTS, MAX_CUTS, None),
         }

@@ -101,13 +101,17 @@ impl Room {
     /// # Errors
     /// 503 if others have it.
     pub(crate) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.free(bytes).ok_or_else(|| {
+            self.refused.inc();
+            ApiError::busy("what others are being sent takes too much memory")
+        })
+    }
+
+    /// The same for who can do without.
+    pub(crate) fn free(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let wanted = kibibytes(bytes).min(self.all);
-        Arc::clone(&self.free)
-            .try_acquire_many_owned(wanted)
-            .map_err(|_| {
-                self.refused.inc();
-                ApiError::busy("what others are being sent takes too much memory")
-            })
+        let free = Arc::clone(&self.free);
+        free.try_acquire_many_owned(wanted).ok()
     }
 }
 

@@ -98,32 +98,36 @@ pub(crate) fn parse_time(name: &str, text: &str) -> Result<DateTime<Utc>, ApiErr
 /// percent-encoded, it arrives as a blank, and what follows would be read as another time.
 fn with_plus(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    match text.rsplit_once(' ') {
-        Some((time, zone)) if is_iso(time) && is_offset(zone) => format!("{time}+{zone}").into(),
-        _ => text.into(),
+    let Some((time, zone)) = text.rsplit_once(' ') else {
+        return text.into();
+    };
+    let time = time.trim_end();
+    let last = time.rsplit([' ', 'T', 't']).next().unwrap_or_default();
+    let is_zone = match zone.contains(':') {
+        // Two times of day in a row are none.
+        true => is_of(zone, b":") && (is_of(last, b":.,") && last.contains(':') || is_iso(time)),
+        // As it is, it could be a year.
+        false => is_of(zone, b"") && zone.len() <= 4 && is_iso(time),
+    };
+    match is_zone {
+        true => format!("{time}+{zone}").into(),
+        false => text.into(),
     }
 }
 
-/// True iff a text is a date and a time in figures, as ISO 8601 has them: what follows can be
-/// nothing but a zone.
+/// True iff a text is a whole date and a time in figures, as ISO 8601 has them.
 fn is_iso(text: &str) -> bool {
     let Some((date, time)) = text.split_once(['T', 't', ' ']) else {
         return false;
     };
-    let is_of = |text: &str, others: &[u8]| {
-        let figures = |b: u8| b.is_ascii_digit() || others.contains(&b);
-        !text.is_empty() && text.bytes().all(figures)
-    };
-    // Without dashes, eight figures are a date; one or two are a day before the month's name.
-    (date.contains('-') || date.len() == 8) && is_of(date, b"-") && is_of(time, b":.,")
+    let is_whole = date.matches('-').count() == 2 || date.len() == 8;
+    is_whole && is_of(date, b"-") && is_of(time, b":.,")
 }
 
-/// True iff a text is `05`, `0500` or `05:00`.
-fn is_offset(text: &str) -> bool {
-    let (hours, minutes) = text.split_at_checked(2).unwrap_or((text, ""));
-    let minutes = minutes.strip_prefix(':').unwrap_or(minutes);
-    let is_pair = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
-    is_pair(hours) && (minutes.is_empty() && text.len() == 2 || is_pair(minutes))
+/// True iff there is nothing but figures in a text, and some of `others`.
+fn is_of(text: &str, others: &[u8]) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_digit() || others.contains(&byte);
+    !text.is_empty() && text.bytes().all(is_one)
 }
 
 /// What a request says of a range; if both are there, `end` is after `start`.
@@ -185,6 +189,13 @@ mod tests {
             "start=2020-01-02T03:04:05+0500+",
             "start=2020-01-02+03:04:05+05:00",
             "start=20200102T030405+05",
+            "start=20200102T030405+05:00",
+            "start=2020-01-02T03:04:05+5:00",
+            "start=2020-01-02T03:04:05++05:00",
+            "start=2020-01-02+03:04:05++0500",
+            "start=2020/01/02+03:04:05+05:00",
+            "start=Jan+2+2020+03:04:05+05:00",
+            "start=01-02+03:04:05+2020",
             "start=20200102+03:04:05.0+0500",
             "start=2020-01-02T03:04:05+%2B0500",
             "start=2020-01-02T03:04:05+-0500",

@@ -163,8 +163,12 @@ fn json_names(request: &HeaderMap, names: &Names) -> Response {
 
 /// An answer that has no content because of the request's conditions. It says nothing of a length:
 /// a cache would take that for its stored answer's (RFC 9110 §8.6), also if it is of HEAD.
-fn without_content(status: StatusCode, head: HeaderMap) -> Response {
-    (status, head, of_unknown_length()).into_response()
+fn without_content(status: StatusCode, mut head: HeaderMap) -> Response {
+    if status == StatusCode::NOT_MODIFIED {
+        return (status, head, of_unknown_length()).into_response();
+    }
+    head.remove(header::CACHE_CONTROL);
+    (status, head).into_response()
 }
 
 /// The body of an answer to HEAD where nobody knows yet how long the one to GET will be: an empty

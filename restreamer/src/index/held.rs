@@ -57,6 +57,11 @@ impl<T: OfHour> Held<T> {
         Some(Arc::clone(&entry.slot))
     }
 
+    /// The same, which does not count as a use.
+    pub(super) fn peek(&self, key: &Key) -> Option<Arc<Slot<T>>> {
+        Some(Arc::clone(&self.hours.get(key)?.slot))
+    }
+
     /// The place of an hour.
     pub(super) fn slot(&mut self, key: &Key, directory: impl FnOnce() -> PathBuf) -> Arc<Slot<T>> {
         if let Some(slot) = self.existing_slot(key) {

@@ -211,3 +211,19 @@ fn a_directory_that_cannot_be_read_is_an_error_and_nothing_is_kept_of_it() {
     assert!(error.to_string().contains("loop/source"), "{error}");
     assert_eq!(place.index.size(), (0, 0));
 }
+
+#[test]
+fn what_is_no_longer_held_has_no_weight() {
+    let place = Place::new(usize::MAX);
+    for second in 0..100 {
+        place.add(0, second);
+    }
+    place.counts(&[0]);
+    let (_, before) = place.index.size();
+    let Rendition { channel, quality } = &*place.rendition;
+    let other = HourLines::new(channel, quality, Place::hour(0), Vec::new(), None);
+    place
+        .index
+        .weigh(&place.rendition, Place::hour(0), &Arc::new(other));
+    assert_eq!(place.index.size(), (1, before));
+}

@@ -216,6 +216,11 @@ fn a_duration_that_nobody_makes_counts_if_it_is_listed() {
     assert_eq!(scene.poll(2).target_duration, 2);
     scene.add(2, "70.0", "full");
     assert_eq!(scene.poll(90).target_duration, 70);
+    // It hides nothing but what it claims to cover.
+    scene.add(72, "100000000.0", "full");
+    scene.poll(95);
+    scene.view.slide(at(-60));
+    assert_eq!(scene.poll(96).segments.len(), 3);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::segment::Segment;
+use common::segment::{Hour, Segment};
 use common::selection::{Piece, TimeRange, select, select_after};
 use tokio::time::Instant;
 
@@ -80,6 +80,13 @@ impl View {
         self.last.as_ref().map_or(self.start, Segment::start)
     }
 
+    /// The hours of which it says something, in order of time.
+    pub(crate) fn hours(&self) -> impl Iterator<Item = Hour> {
+        let mut last = None;
+        let hours = self.runs.iter().map(|run| run.lines.hour());
+        hours.filter(move |&hour| last.replace(hour) != Some(hour))
+    }
+
     /// Adds what has come since. `hours` are those from the hour before [`View::next`] on, in order
     /// of time; `now` and `instant` are the time, once as dates have it and once for what takes
     /// time.
@@ -117,7 +124,7 @@ impl View {
 
     /// Where an hour was listed again, takes what it said from the new lines: the old ones need no
     /// longer be kept for this list's sake.
-    fn renew(&mut self, hours: &[Arc<HourLines>]) {
+    pub(crate) fn renew(&mut self, hours: &[Arc<HourLines>]) {
         let Some(first) = hours.first().map(|hour| hour.hour()) else {
             return;
         };
@@ -165,7 +172,8 @@ impl View {
     /// live list may be.
     pub(crate) fn slide(&mut self, first: DateTime<Utc>) {
         let Some(last) = &self.last else { return };
-        let first = first.max(last.end() - MAX_LENGTH);
+        // From its start: one that seems to last for years would let go of all.
+        let first = first.max(last.start() - MAX_LENGTH);
         while let Some(run) = self.runs.front_mut() {
             let gone = run
                 .segments()

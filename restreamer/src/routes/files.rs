@@ -87,7 +87,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn answer(&self, app: &App, listing: &Listing, request: &HeaderMap) -> Response {
+    fn answer(&self, app: &App, listing: &Arc<Listing>, request: &HeaderMap) -> Response {
         let names = listing.names(self.tombstones);
         let was_compressed = names.is_compressed();
         let answer = json_names(request, names);

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub(crate) use self::answers::Answers;
 pub(crate) use self::question::Questions;
 
-use self::answers::Answer;
+use self::answers::{Answer, Takes};
 use self::question::{Question, today};
 use super::conditions::{self, Validators};
 use super::encoding::Encoding;
@@ -83,8 +83,10 @@ pub(super) async fn media(
     let encoding = Encoding::of(&request);
     if let Some(answer) = question.known(&app, encoding) {
         app.questions.note(target(&uri), &question);
-        let room = &app.families.long_bodies;
-        return answer.respond(&request, question.is_past(), false, room);
+        let takes = Takes::Own(&app.families.own_bodies);
+        if let Ok(response) = answer.respond(&request, question.is_past(), takes) {
+            return Ok(response);
+        }
     }
     let turn = admit(&app, &question).await?;
     blocking(move || {
@@ -104,12 +106,23 @@ pub(super) async fn media(
             }
             answer
         };
+        let takes = match question.is_long() {
+            true => Takes::All(&app.families.long_bodies),
+            false => Takes::Own(&app.families.own_bodies),
+        };
+        let past = question.is_past();
         let answer = match bounds.end {
             None => made_of(&live(&app, rendition, bounds, Utc::now())?),
             Some(_) => {
                 let existing = || Ok(app.store.hours(channel, quality)?);
                 let plan = range::plan(bounds, Utc::now(), existing)?;
                 let hours = app.index.hours(rendition, &plan.hours)?;
+                // Those for whom no thread could look at once.
+                if let Some(kept) = question.kept(&app, encoding, &hours)
+                    && let Ok(response) = kept.respond(&request, past, takes)
+                {
+                    return Ok(response);
+                }
                 let key = (Arc::clone(rendition), plan.range, encoding);
                 app.answers.turn(&key).answer(&hours, || {
                     let answer = made_of(&MediaPlaylist::of_range(plan.range, &hours));
@@ -120,8 +133,7 @@ pub(super) async fn media(
                 })
             }
         };
-        let room = &app.families.long_bodies;
-        answer.respond(&request, question.is_past(), question.is_long(), room)
+        answer.respond(&request, past, takes)
     })
     .await
 }
@@ -135,8 +147,9 @@ pub(super) fn again(app: &App, request: &Request) -> Option<Response> {
     let began = Instant::now();
     let question = app.questions.get(target(request.uri()), today())?;
     let answer = question.known(app, Encoding::of(request.headers()))?;
-    let (past, room) = (question.is_past(), &app.families.long_bodies);
-    let response = answer.respond(request.headers(), past, false, room).ok()?;
+    let takes = Takes::Own(&app.families.own_bodies);
+    let response = answer.respond(request.headers(), question.is_past(), takes);
+    let response = response.ok()?;
     Some(serve::measured(MEDIA, began, request, response))
 }
 
@@ -172,6 +185,11 @@ fn live(
         .copied()
         .filter(|&hour| hour >= first)
         .collect();
+    // Of those before, what somebody else has listed again since.
+    let before = view.hours().filter(|&hour| hour < first);
+    let before = before.filter_map(|hour| app.index.held_hour(rendition, hour));
+    let before: Vec<_> = before.collect();
+    view.renew(&before);
     view.extend(&app.index.hours(rendition, &needed)?, now, Instant::now());
     view.slide(
         existing

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::support::{Api, name};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_bad_request_gets_its_status_and_one_line() {
     let hour = |hour| {
         format!(
@@ -106,7 +106,7 @@ async fn every_bad_request_gets_its_status_and_one_line() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_methods_are_refused_and_told_which_there_are() {
     let api = Api::new(&["x"]);
     for method in ["POST", "PUT", "DELETE"] {
@@ -117,7 +117,7 @@ async fn other_methods_are_refused_and_told_which_there_are() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_any_origin_may_ask_anything() {
     let api = Api::new(&["c/source/"]);
     for target in [
@@ -145,7 +145,7 @@ async fn a_page_of_any_origin_may_ask_anything() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_are_served_under_both_names() {
     let api = Api::new(&["c/source/2026-01-02T03/"]);
     api.get("/files/c/source").await;

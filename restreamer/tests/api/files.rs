@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use crate::support::{Api, name};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_level_is_listed() {
     let (full, partial) = (
         name("00:00.000000-2.0-full"),
@@ -56,7 +56,7 @@ async fn every_level_is_listed() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_get_listings_compressed_and_only_if_they_changed() {
     let hour = "c/source/2026-01-02T03";
     let api = Api::new(&[]);
@@ -94,7 +94,7 @@ async fn peers_get_listings_compressed_and_only_if_they_changed() {
     assert_eq!(answer.names(), ["c"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_base_directory_that_is_not_there_has_nothing() {
     let api = Api::new(&[]);
     std::fs::remove_dir(api.path("")).unwrap();
@@ -102,7 +102,7 @@ async fn a_base_directory_that_is_not_there_has_nothing() {
     std::fs::create_dir(api.path("")).unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn extras_are_listed_to_any_depth() {
     let api = Api::new(&["x/a.txt", "x/b/c d.png", "x/b/.h", "x/.h/e", "x/empty/"]);
     assert_eq!(api.get("/extras/x").await.names(), ["a.txt", "b/c d.png"]);
@@ -118,7 +118,7 @@ async fn extras_are_listed_to_any_depth() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_may_be_a_link_to_another_disk() {
     let api = Api::new(&[]);
     let file = format!("source/2026-01-02T03/{}", name("00:00.000000-2.0-full"));

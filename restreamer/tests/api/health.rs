@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::support::{Api, name};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_node_says_what_it_has() {
     let hour = "2026-01-02T03";
     let api = Api::new(&[
@@ -40,7 +40,7 @@ async fn a_healthy_node_says_what_it_has() {
     assert_eq!(health["newest_segments"], newest);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_its_base_directory_is_not_healthy_until_it_is_back() {
     let api = Api::new(&[]);
     assert_eq!(api.get("/health").await.status, StatusCode::OK);
@@ -53,7 +53,7 @@ async fn a_node_without_its_base_directory_is_not_healthy_until_it_is_back() {
     assert_eq!(api.get("/health").await.status, StatusCode::OK);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_description_gives_as_examples_is_answered() {
     let api = Api::new(&[&format!(
         "desertbus/source/2026-11-14T18/{}",

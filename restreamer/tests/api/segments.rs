@@ -20,7 +20,7 @@ fn content() -> Vec<u8> {
     (0..700_001_u32).map(|n| (n % 251) as u8).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_whole_file_and_its_head() {
     let content = content();
     let (api, target) = segment(&content);
@@ -53,7 +53,7 @@ async fn the_whole_file_and_its_head() {
     assert!(answer.body.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_never_changes_is_kept_for_ever() {
     let temp = "00:02.000000-2.0-temp-0c5d81c6-79a5-4d6b-8df4-3a8a8e5b5e0f.ts";
     let temp = format!("{HOUR}/{temp}");
@@ -100,7 +100,7 @@ async fn only_what_never_changes_is_kept_for_ever() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fragmented_mp4_is_told_by_its_content() {
     let (api, target) = segment(b"\0\0\0\x1cftypiso5\0\0\x02\0");
     assert_eq!(
@@ -109,7 +109,7 @@ async fn fragmented_mp4_is_told_by_its_content() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_has_it_gets_no_body() {
     let (api, target) = segment(b"0123456789");
     let tag = format!("\"{HASH}\"");
@@ -132,7 +132,7 @@ async fn a_client_that_has_it_gets_no_body() {
     assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_range() {
     let content = content();
     let (api, target) = segment(&content);
@@ -164,7 +164,7 @@ async fn one_range() {
     assert_eq!(answer.text().lines().count(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ranges_that_are_not_served_get_the_whole() {
     let (api, target) = segment(b"0123456789");
     let tag = format!("\"{HASH}\"");
@@ -224,7 +224,7 @@ fn parts(answer: &Answer) -> Vec<(String, Vec<u8>)> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_ranges() {
     let content = content();
     let (api, target) = segment(&content);
@@ -249,7 +249,7 @@ async fn several_ranges() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_regular_files_that_no_tombstone_hides() {
     let (api, target) = segment(b"x");
     // A pipe that nobody writes to must not keep anybody waiting.

@@ -47,6 +47,15 @@ static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
 /// What is asked for.
 pub(super) type Key = (Arc<Rendition>, TimeRange, Encoding);
 
+/// For what an answer takes room while it is on its way, and where.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Takes<'a> {
+    /// For what it shares with nobody.
+    Own(&'a Room),
+    /// For all of it: the hours that it is from may be in memory for its sake alone.
+    All(&'a Room),
+}
+
 /// A playlist, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -56,6 +65,8 @@ pub(super) struct Answer {
     body: Text,
     /// True iff backfill cannot add to it.
     has_no_hole: bool,
+    /// True iff it is one of those in memory of their own.
+    is_kept: bool,
     /// What it takes while it is being sent to anybody, where that is bounded.
     room: Mutex<Weak<OwnedSemaphorePermit>>,
 }
@@ -71,6 +82,7 @@ impl Answer {
                 Encoding::Gzip => playlist.gzipped(),
             },
             has_no_hole: playlist.has_no_hole(),
+            is_kept: false,
             room: Mutex::default(),
         };
         answer.validators.tell(&mut answer.head);
@@ -82,9 +94,7 @@ impl Answer {
     }
 
     /// Sends it, without a body if the client has it already. `is_past`: whatever is missing in
-    /// it, the stream will not bring any more. `room` bounds what is on its way: of a `long` list all of
-    /// it, since the hours that it is from may be in memory for its sake alone; of others what they
-    /// share with nobody.
+    /// it, the stream will not bring any more.
     ///
     /// # Errors
     /// 503 if there is no room.
@@ -92,8 +102,7 @@ impl Answer {
         &self,
         request: &HeaderMap,
         is_past: bool,
-        is_long: bool,
-        room: &Room,
+        takes: Takes<'_>,
     ) -> Result<Response, ApiError> {
         let mut response = Response::default();
         let head = response.headers_mut();
@@ -106,11 +115,11 @@ impl Answer {
             head.remove(header::CONTENT_LENGTH);
             return Ok(without_content(status, std::mem::take(head)));
         }
-        let taken = match is_long {
-            true => self.body.bytes(),
-            false => self.body.own,
+        let (room, bytes) = match takes {
+            Takes::Own(room) => (room, self.body.own),
+            Takes::All(room) => (room, self.body.bytes()),
         };
-        let room = (taken > OWN_FROM).then(|| self.room(room, taken));
+        let room = (bytes > OWN_FROM).then(|| self.room(room, bytes));
         let room = room.transpose()?;
         *response.body_mut() = Body::new(PiecesBody::new(self.body.pieces.clone(), room));
         Ok(response)
@@ -123,7 +132,12 @@ impl Answer {
         if let Some(taken) = taken.upgrade() {
             return Ok(taken);
         }
-        let new = Arc::new(room.take(bytes)?);
+        let new = match self.is_kept {
+            // Who refuses it has another that takes none.
+            true => room.free(bytes).ok_or(ApiError::busy("no room"))?,
+            false => room.take(bytes)?,
+        };
+        let new = Arc::new(new);
         *taken = Arc::downgrade(&new);
         Ok(new)
     }
@@ -136,6 +150,7 @@ impl Answer {
             head: self.head.clone(),
             body: self.body.in_one(),
             has_no_hole: self.has_no_hole,
+            is_kept: true,
             room: Mutex::default(),
         }
     }
@@ -374,8 +389,9 @@ mod tests {
         };
         let (first, other) = (answer(128 * 1024, 0), answer(100 * 1024, 0));
         let head = HeaderMap::new();
-        let long =
-            |answer: &Answer, request: &HeaderMap| answer.respond(request, false, true, &room);
+        let long = |answer: &Answer, request: &HeaderMap| {
+            answer.respond(request, false, Takes::All(&room))
+        };
         let sent = [long(&first, &head).unwrap(), long(&first, &head).unwrap()];
         assert_eq!(long(&other, &head).unwrap_err().status().as_u16(), 503);
         // Without a body there is nothing to take room for.
@@ -383,14 +399,17 @@ mod tests {
         let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
         assert_eq!(long(&other, &known).unwrap().status().as_u16(), 304);
         // Of one that is not long what it shares with others takes none, and next to nothing neither.
-        let short = |answer: &Answer| answer.respond(&head, false, false, &room);
+        let short = |answer: &Answer| answer.respond(&head, false, Takes::Own(&room));
         let [shared, small, large] = [0, OWN_FROM, OWN_FROM + 1].map(|own| answer(100_000, own));
         assert!(short(&shared).is_ok() && short(&small).is_ok() && short(&large).is_err());
         let [one, another] = sent;
         drop(one);
         assert!(short(&large).is_err());
+        // What is kept is refused, too, but that is no refusal to a client.
+        let kept = large.in_own_memory();
+        assert!(short(&kept).is_err());
         drop(another);
-        assert!(short(&large).is_ok());
+        assert!(short(&large).is_ok() && short(&kept).is_ok());
     }
 
     #[test]

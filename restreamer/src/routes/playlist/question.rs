@@ -12,6 +12,7 @@ use super::answers::{Answer, Key};
 use super::{no_such_playlist, range, stem};
 use crate::App;
 use crate::error::ApiError;
+use crate::hls::HourLines;
 use crate::index::Rendition;
 use crate::params::{Bounds, Params};
 use crate::routes::encoding::Encoding;
@@ -76,6 +77,16 @@ impl Question {
         let (_, hours) = self.kept.as_ref()?;
         let made = app.answers.get(&self.key(encoding)?)?;
         made.of(&app.index.known(&self.rendition, hours)?)
+    }
+
+    /// The same once its hours have been looked at.
+    pub(super) fn kept(
+        &self,
+        app: &App,
+        encoding: Encoding,
+        hours: &[Arc<HourLines>],
+    ) -> Option<Arc<Answer>> {
+        app.answers.get(&self.key(encoding)?)?.of(hours)
     }
 
     /// True iff its range is over, and so long that the stream brings nothing more of it. Without a

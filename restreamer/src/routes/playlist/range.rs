@@ -47,8 +47,7 @@ pub(super) fn plan(
         return Ok(Plan { range, hours });
     }
     let existing = existing()?;
-    let has_come = existing.partition_point(|&hour| hour <= Hour::of(now).next());
-    let last = existing[..has_come].last().or(existing.last());
+    let last = last_that_has_come(&existing, now);
     let (Some(first), Some(last)) = (existing.first(), last) else {
         // Nothing recorded yet: an empty list, whatever the range.
         let start = bounds.start.or(bounds.end).unwrap_or_default();
@@ -74,6 +73,13 @@ pub(super) fn plan(
     }
     let hours = among(&existing, range)?;
     Ok(Plan { range, hours })
+}
+
+/// The last hour that has begun, or is about to where this clock is behind; the last of all if they
+/// are all yet to come.
+pub(super) fn last_that_has_come(existing: &[Hour], now: DateTime<Utc>) -> Option<Hour> {
+    let count = existing.partition_point(|&hour| hour <= Hour::of(now).next());
+    existing[..count].last().or(existing.last()).copied()
 }
 
 fn shown(time: DateTime<Utc>) -> String {

@@ -2,6 +2,7 @@
 //! it flow a second.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use common::names::Channel;
 use common::segment::{Hour, Segment, SegmentPath};
 use common::store::note_unreadable;
 
+use super::range::last_that_has_come;
 use crate::App;
 use crate::error::ApiError;
 use crate::hls::Variant;
@@ -48,10 +50,12 @@ pub(super) fn variants(
             found.push((rendition, hours));
         }
     }
-    let newest = found.iter().filter_map(|(_, hours)| hours.last()).max();
-    let may_go_on = bounds.end.is_none_or(|end| end > Utc::now());
-    // With which those begin that go on, one of which may not have come to the newest yet.
-    let current = newest.filter(|_| may_go_on).map(|hour| hour.previous());
+    let now = Utc::now();
+    let may_go_on = bounds.end.is_none_or(|end| end > now);
+    let all: BTreeSet<Hour> = found.iter().flat_map(|(_, hours)| hours).copied().collect();
+    let newest = last_that_has_come(&Vec::from_iter(all), now).filter(|_| may_go_on);
+    // From there on are those that go on, one of which may not have come to the newest yet.
+    let current = newest.map(|hour| hour.previous());
     let mut variants = Vec::new();
     for (rendition, hours) in found {
         let bandwidth = bandwidth(app, &rendition, &hours, bounds, current);

@@ -25,7 +25,7 @@ pub(crate) fn open(
 ) -> Result<Option<Arc<SharedFile>>, ApiError> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) => return not_there(path, error),
+        Err(error) => return not_there(error),
     };
     if !metadata.is_file() || is_buried(path) {
         return Ok(None);
@@ -43,7 +43,9 @@ pub(crate) fn open(
         Err(Errno::MFILE | Errno::NFILE) => {
             return Err(ApiError::busy("too many files are open"));
         }
-        Err(error) => return not_there(path, error.into()),
+        // Once for each file that is there.
+        Err(Errno::ACCESS) => return Err(ApiError::closed(path, &Errno::ACCESS)),
+        Err(error) => return not_there(error.into()),
     };
     let error = |error: io::Error| ApiError::internal("read the file", &error);
     let metadata = file.metadata().map_err(error)?;
@@ -76,14 +78,15 @@ fn is_buried(path: &Path) -> bool {
 }
 
 /// Tells a path that leads nowhere from one that is closed and from a disk that fails.
-fn not_there<T>(path: &Path, error: io::Error) -> Result<Option<T>, ApiError> {
+fn not_there<T>(error: io::Error) -> Result<Option<T>, ApiError> {
     // A socket or a device without a driver, and links that lead in a circle.
     const NOWHERE: [Errno; 2] = [Errno::NXIO, Errno::LOOP];
     let leads_nowhere = Errno::from_io_error(&error).is_some_and(|it| NOWHERE.contains(&it));
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => Ok(None),
         _ if leads_nowhere => Ok(None),
-        ErrorKind::PermissionDenied => Err(ApiError::closed(path, &error)),
+        // A directory on the way; what comes below it is whatever a client may think of.
+        ErrorKind::PermissionDenied => Err(ApiError::Closed),
         _ => Err(ApiError::internal("open the file", &error)),
     }
 }
