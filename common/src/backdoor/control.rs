@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 use tokio::runtime::Handle;
@@ -26,6 +26,10 @@ const MOST_WORK: Duration = Duration::from_secs(20);
 /// the language do not see all that it costs.
 const MOST_GROWTH: u64 = 128 * 1024 * 1024;
 
+/// From one look at the clock and the memory to the next. By time, since steps differ: in 256 of
+/// them lists have been copied to gigabytes.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
 /// Bytes of a page, by which the kernel counts.
 const PAGE: u64 = 4096;
 
@@ -39,6 +43,10 @@ pub(super) struct Control {
     muted: AtomicBool,
     /// True iff it has to end.
     stopped: AtomicBool,
+    /// When the next look is due, in microseconds since `made`.
+    next_look: AtomicU64,
+    /// Not tokio's clock, which tests stop: memory grows by the real one.
+    made: time::Instant,
     run: Mutex<Run>,
 }
 
@@ -62,6 +70,8 @@ impl Control {
             printed: AtomicUsize::new(0),
             muted: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            next_look: AtomicU64::new(0),
+            made: time::Instant::now(),
             run: Mutex::new(Run {
                 stop: CancellationToken::new(),
                 reason: "",
@@ -106,8 +116,20 @@ impl Control {
         self.muted.store(true, Ordering::Relaxed);
     }
 
-    /// Why the line has to end, if it has to; with a look at the clock and the memory if `look`.
-    pub(super) fn check(&self, look: bool) -> Option<Dynamic> {
+    /// Why the line has to end, if it has to; called at each of its steps.
+    pub(super) fn check_step(&self) -> Option<Dynamic> {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let now = micros(self.made.elapsed());
+        let look = now >= self.next_look.load(Ordering::Relaxed);
+        if look {
+            let next = now.saturating_add(micros(BETWEEN_LOOKS));
+            self.next_look.store(next, Ordering::Relaxed);
+        }
+        self.check(look)
+    }
+
+    /// Why it has to end, if it has to; with a look at the clock and the memory if `look`.
+    fn check(&self, look: bool) -> Option<Dynamic> {
         if look && !self.stopped.load(Ordering::Relaxed) {
             let (until, before) = {
                 let run = self.run();

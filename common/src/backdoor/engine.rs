@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::{
-    AST, Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, LexError, Map,
+    AST, Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, LexError, Map,
     OptimizationLevel, ParseError, ParseErrorType, Position, Scope,
 };
 
 use super::control::Control;
 use super::registry::Catalogue;
 use super::show;
+
+mod bounded;
 
 /// Steps of one line: `loop {}` ends after some seconds.
 const MOST_STEPS: u64 = 5_000_000;
@@ -44,9 +46,6 @@ const DEEPEST_CALLS: usize = 24;
 
 /// Nesting of an expression.
 const DEEPEST_EXPRESSION: usize = 48;
-
-/// Between two looks at the clock and the memory.
-const STEPS_BETWEEN_LOOKS: u64 = 256;
 
 /// What became of a line.
 #[derive(Debug)]
@@ -90,7 +89,8 @@ impl Shell {
             false => printed.print(&format!("{position}: {text}")),
         });
         let watched = Arc::clone(control);
-        engine.on_progress(move |steps| watched.check(steps % STEPS_BETWEEN_LOOKS == 0));
+        engine.on_progress(move |_| watched.check_step());
+        bounded::register(&mut engine);
         Shell {
             engine,
             scope: Scope::new(),
@@ -138,10 +138,11 @@ impl Shell {
         };
         // `let x` again is another variable in the place of the first.
         self.scope = self.scope.clone_visible();
-        let mut deepest = 0;
-        let values = self.scope.iter().map(|(_, _, value)| value);
-        let kept: usize = values.map(|value| weight(&value, 0, &mut deepest)).sum();
-        if kept > MOST_KEPT || deepest > DEEPEST_KEPT {
+        let mut kept = Weight::default();
+        for (_, _, value) in self.scope.iter() {
+            kept.add(&value, 0);
+        }
+        if kept.is_too_much() {
             self.scope.clear();
             return Ran::Failed(format!(
                 "the variables took more than {} MiB, or were lists in lists {DEEPEST_KEPT} deep; \
@@ -189,23 +190,59 @@ fn said(panic: &(dyn Any + Send)) -> String {
     crate::tasks::panic_text(panic).unwrap_or_else(|| "it did not say why".to_owned())
 }
 
-/// About how much memory a value takes, in bytes; notes how deep it is.
-fn weight(value: &Dynamic, depth: usize, deepest: &mut usize) -> usize {
-    *deepest = depth.max(*deepest);
-    let mut weight = |value: &Dynamic| weight(value, depth + 1, deepest);
-    let inside = if let Some(array) = value.read_lock::<Array>() {
-        array.iter().map(&mut weight).sum()
-    } else if let Some(map) = value.read_lock::<Map>() {
-        let entries = map.iter();
-        entries
-            .map(|(key, value)| 32 + key.len() + weight(value))
-            .sum()
-    } else if let Some(text) = value.read_lock::<ImmutableString>() {
-        text.len()
-    } else {
-        value.read_lock::<Blob>().map_or(0, |blob| blob.len())
-    };
-    size_of::<Dynamic>() + inside
+/// About how much memory values take.
+#[derive(Debug, Default)]
+struct Weight {
+    bytes: usize,
+    /// How deep they are: lists in lists.
+    deepest: usize,
+    /// True iff it is among what several values share, in which there may be more of that, and
+    /// itself: it is not looked into again.
+    is_shared: bool,
+}
+
+impl Weight {
+    /// Of another copy of a value: what is shared is not copied.
+    fn of_copy(value: &Dynamic) -> Weight {
+        let mut weight = Weight {
+            is_shared: true,
+            ..Weight::default()
+        };
+        weight.add(value, 0);
+        weight
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.bytes > MOST_KEPT || self.deepest > DEEPEST_KEPT
+    }
+
+    /// Adds a value that is so deep in others.
+    fn add(&mut self, value: &Dynamic, depth: usize) {
+        self.bytes = self.bytes.saturating_add(size_of::<Dynamic>());
+        self.deepest = depth.max(self.deepest);
+        let was_shared = self.is_shared;
+        if self.is_too_much() || (value.is_shared() && was_shared) {
+            return;
+        }
+        self.is_shared |= value.is_shared();
+        if let Some(array) = value.read_lock::<Array>() {
+            array.iter().for_each(|value| self.add(value, depth + 1));
+        } else if let Some(map) = value.read_lock::<Map>() {
+            for (key, value) in map.iter() {
+                self.bytes = self.bytes.saturating_add(32 + key.len());
+                self.add(value, depth + 1);
+            }
+        } else if let Some(function) = value.read_lock::<FnPtr>() {
+            // What it has been given, and what it has seen where it was made.
+            let curry = function.curry();
+            curry.iter().for_each(|value| self.add(value, depth + 1));
+        } else if let Some(text) = value.read_lock::<ImmutableString>() {
+            self.bytes = self.bytes.saturating_add(text.len());
+        } else if let Some(blob) = value.read_lock::<Blob>() {
+            self.bytes = self.bytes.saturating_add(blob.len());
+        }
+        self.is_shared = was_shared;
+    }
 }
 
 /// True iff a position is that of the end of a text: what is missing there may come.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tests::node::{Node, Service, free_port};
 use tests::operator::Operator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,6 +90,48 @@ async fn ones_endless_loop_is_not_anothers() {
         "only what is run is logged"
     );
     assert_eq!(service.count_log("line=\"loop { }\""), 2);
+}
+
+/// What the process had of memory at most, in MiB.
+fn most_memory(service: &Service) -> u64 {
+    let status = format!("/proc/{}/status", service.id().unwrap());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn no_line_takes_the_memory_of_the_machine() {
+    let node = Node::new("a");
+    let (service, port) = with_backdoor(&node).await;
+    // Should this ever fail, it is not to take the memory of the machine.
+    let process = Pid::from_raw(service.id().unwrap().cast_signed());
+    let limit = Rlimit {
+        current: Some(8 << 30),
+        maximum: Some(8 << 30),
+    };
+    prlimit(process, Resource::As, limit).unwrap();
+    let mut operator = Operator::connect("restreamer", port).await;
+    let long = "let t = \"\"; t.pad(500000, \"a\"); let n = []; n.pad(20000, 0)";
+    operator.run(long).await;
+    let long_names = "let m = #{}; for i in 0..200 { m[t + i] = 0 }";
+    // Gigabytes each, by copies that are made in one step, or in a few.
+    for (text, reason) in [
+        (
+            "let s = t; s.replace(\"a\", t); s.len()",
+            "Length of string",
+        ),
+        ("n.map(|x| t + x)", "128 MiB"),
+        ("n.map(Fn(\"sub_string\").curry(t))", "128 MiB"),
+        (&format!("{long_names} [{}]", "m,".repeat(20)), "128 MiB"),
+    ] {
+        let said = operator.run(text).await;
+        assert!(said.contains(reason), "{text}: {said}");
+        let most = most_memory(&service);
+        assert!(most < 700, "{text}: {most} MiB");
+    }
+    assert_eq!(operator.run("n.len()").await, "20000");
 }
 
 #[tokio::test]

@@ -196,6 +196,22 @@ fn nothing_goes_on_for_ever_or_grows_without_an_end() {
         let error = scene.run(text).unwrap_err();
         assert!(error.contains(reason), "{text}: {error}");
     }
+    // Each of them would take gigabytes in one step.
+    let long = "let t = \"\"; t.pad(500000, \"a\"); let n = []; n.pad(20000, 0); let a = [];";
+    let table = [
+        ("let s = t; s.replace(\"a\", t)", "Length of string"),
+        ("let s = t; s.replace('a', t)", "Length of string"),
+        ("let s = t; s.replace(\"\", t)", "Length of string"),
+        ("let s = t; s.replace(\"\", '€')", "Length of string"),
+        ("let s = t; s.replace('a', '€')", "Length of string"),
+        ("let s = \"\"; s.pad(500000, \"€\")", "Length of string"),
+        ("let m = #{}; m[t] = 0; a.pad(15000, m)", "Size of array"),
+        ("a.pad(15000, Fn(\"x\").curry(n))", "Size of array"),
+    ];
+    for (text, reason) in table {
+        let error = scene.run(&format!("{long} {text}")).unwrap_err();
+        assert!(error.contains(reason), "{text}: {error}");
+    }
     let deep = format!("{}1{}", "(".repeat(3000), ")".repeat(3000));
     assert!(scene.run(&deep).is_err());
     let deep = format!("{}1{}", "[".repeat(3000), "]".repeat(3000));
@@ -208,6 +224,32 @@ fn nothing_goes_on_for_ever_or_grows_without_an_end() {
 }
 
 #[test]
+fn texts_are_replaced_and_padded_as_the_language_says() {
+    let mut scene = scene();
+    let table = [
+        ("s.replace(\"b€\", \"xyz\")", "axyzaxyz"),
+        ("s.replace(\"b€\", '-')", "a-a-"),
+        ("s.replace('€', \"--\")", "ab--ab--"),
+        ("s.replace('€', 'c')", "abcabc"),
+        ("s.replace(\"\", \"-\")", "-a-b-€-a-b-€-"),
+        ("s.replace(\"x\", \"y\")", "ab€ab€"),
+        ("s = \"\"; s.replace(\"\", \"y\")", ""),
+        ("s.pad(11, \"12\")", "ab€ab€12121"),
+        ("s.pad(11, '1')", "ab€ab€11111"),
+        ("s.pad(3, \"12\")", "ab€ab€"),
+        ("s.pad(-3, \"12\")", "ab€ab€"),
+        // Rhai's own never ends.
+        ("s.pad(11, \"\")", "ab€ab€"),
+        ("let a = [1]; a.pad(3, 2); s = \"\" + a", "[1, 2, 2]"),
+        ("let a = [1]; a.pad(-3, 2); s = \"\" + a", "[1]"),
+    ];
+    for (text, result) in table {
+        let text = format!("let s = \"ab€ab€\"; {text}; s");
+        assert_eq!(scene.run(&text), Ok(result.to_owned()), "{text}");
+    }
+}
+
+#[test]
 fn what_is_kept_has_an_end() {
     let mut scene = scene();
     // The language does not look at the size of a map that is filled so.
@@ -217,6 +259,12 @@ fn what_is_kept_has_an_end() {
     let text = "let a = #{}; for i in 0..500000 { a[\"a long name of its own, number \" + i] = 0 }";
     assert!(scene.run(text).unwrap_err().contains("32 MiB"));
     assert!(scene.run("a").is_err());
+    // What functions hold counts; one that holds itself is looked into once.
+    let text = "let a = []; for i in 0..120 { let b = []; b.pad(20000, i); a.push(|| b) }";
+    assert!(scene.run(text).unwrap_err().contains("32 MiB"));
+    let text = "let f = 1; f = || f; let a = [f, f]; a.len()";
+    assert_eq!(scene.run(text), Ok("2".to_owned()));
+    assert_eq!(scene.run("a.len()"), Ok("2".to_owned()));
 }
 
 #[test]
