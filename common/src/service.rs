@@ -17,6 +17,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +41,10 @@ const LAST_WORK: Duration = Duration::from_secs(3);
 /// piece of a segment takes a tenth of a millisecond, to ask takes a thousandth; after 61 of them,
 /// tokio's default, a small request has waited for long.
 const TASKS_BETWEEN_EVENTS: u32 = 1;
+
+/// Signals that come so soon after the first are the same wish: wrappers such as `timeout` signal
+/// their child and then its group, and pass on a Ctrl-C that the terminal has sent to all.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// The exit code for bad options, as `clap` and most programs have it.
 const USAGE: u8 = 2;
@@ -158,8 +163,8 @@ fn one_line(error: &clap::Error) -> String {
 }
 
 /// Runs a service: sets up logging, calls `service` with the cancellation that SIGTERM and
-/// SIGINT set off, and turns its outcome into the exit code. A second signal ends the process
-/// at once.
+/// SIGINT set off, and turns its outcome into the exit code. A signal that comes a second or more
+/// after the first ends the process at once.
 pub fn run<F, E>(
     name: &str,
     options: &CommonOptions,
@@ -257,7 +262,8 @@ pub fn max_open_files() -> usize {
     })
 }
 
-/// Sets off `shutdown` at the first SIGTERM or SIGINT and ends the process at the second.
+/// Sets off `shutdown` at the first SIGTERM or SIGINT, and ends the process at one that says again
+/// what the first has said.
 fn on_signals(shutdown: &CancellationToken) -> std::io::Result<()> {
     let shutdown = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -273,7 +279,13 @@ fn on_signals(shutdown: &CancellationToken) -> std::io::Result<()> {
         let (name, _) = next().await;
         tracing::info!(signal = name, "stopping");
         shutdown.cancel();
-        let (name, code) = next().await;
+        let heard = Instant::now();
+        let (name, code) = loop {
+            let signal = next().await;
+            if heard.elapsed() >= SAME_WISH {
+                break signal;
+            }
+        };
         tracing::warn!(signal = name, "stopping at once");
         std::process::exit(code);
     });

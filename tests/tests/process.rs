@@ -1,10 +1,19 @@
-//! The helper that runs real processes, tried on small ones of the system's.
+//! The helper that runs real processes, tried on small ones of the system's; and what a service
+//! takes signals for.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests, but not in what they share"
+)]
 
+use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
-use tests::node::{Service, free_port};
+use tests::node::{Node, Service, free_port};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -88,4 +97,50 @@ async fn a_free_port_can_be_bound() {
         std::net::TcpListener::bind(("127.0.0.1", port)).map_err(|error| error.to_string())
     })
     .await;
+}
+
+/// More than what the system keeps of a connection.
+const LONG: u64 = 40_000_000;
+
+/// A restreamer with an answer under way, whose client does not take it, and that client.
+async fn busy(node: &mut Node) -> TcpStream {
+    let hour = "test/source/2026-11-14T18";
+    let name = format!("00:00.000000-2.0-full-{}.ts", "A".repeat(43));
+    fs::create_dir_all(node.base_dir().join(hour)).unwrap();
+    let segment = File::create(node.base_dir().join(hour).join(&name)).unwrap();
+    segment.set_len(LONG).unwrap();
+    node.start_restreamer().await;
+    let mut client = TcpStream::connect(node.restreamer_address()).await.unwrap();
+    let request = format!("GET /segments/{hour}/{name} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.read_exact(&mut [0; 12]).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn signals_that_come_together_are_one_wish() {
+    let mut node = Node::new("a");
+    let mut client = busy(&mut node).await;
+    let service = node.restreamer.as_mut().unwrap();
+    service.terminate();
+    // As a wrapper does it; at once they would be one for the system.
+    sleep(Duration::from_millis(20)).await;
+    service.terminate();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() as u64 > LONG, "{}", rest.len());
+    assert_eq!(service.wait(SOON).await.code(), Some(0));
+    assert_eq!(service.count_log("stopping at once"), 0);
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_again_later_ends_it_at_once() {
+    let mut node = Node::new("a");
+    let _client = busy(&mut node).await;
+    let service = node.restreamer.as_mut().unwrap();
+    service.terminate();
+    service.wait_for_log("stopping", SOON).await;
+    sleep(Duration::from_millis(1100)).await;
+    service.terminate();
+    assert_eq!(service.wait(SOON).await.code(), Some(143));
 }
