@@ -124,6 +124,10 @@ impl Session {
                 sent = self.send(&mut writer) => sent?,
                 () = a_moment_after(shutdown) => return Ok(()),
             }
+            if ended && !self.running && self.typed.is_empty() && !self.block.is_empty() {
+                // No more will come: what is missing is said, and the block is in the log.
+                self.run_block(true);
+            }
             let is_over = ended && !self.running && self.typed.is_empty();
             if self.leaving || is_over {
                 return Ok(());
@@ -239,12 +243,17 @@ impl Session {
             self.say("error: more lines than fit into a block\n");
             return self.prompt();
         }
+        self.run_block(gives_up);
+    }
+
+    /// Runs the block, unless more of it has to come, and it is not all.
+    fn run_block(&mut self, is_all: bool) {
         self.began = Instant::now();
         self.control.begin();
         self.task.state("running a line");
         self.running = self.worker.begin(Line {
             text: std::mem::take(&mut self.block),
-            is_all: gives_up,
+            is_all,
         });
         self.leaving |= !self.running;
     }

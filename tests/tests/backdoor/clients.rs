@@ -293,7 +293,7 @@ async fn debians_telnet_is_a_client() {
 #[tokio::test]
 async fn nc_is_a_client() {
     let node = Node::new("a");
-    let (_service, port) = with_backdoor(&node).await;
+    let (service, port) = with_backdoor(&node).await;
     let mut nc = Command::new("nc")
         .args(["-N", "127.0.0.1", &port.to_string()])
         .stdin(Stdio::piped())
@@ -301,7 +301,8 @@ async fn nc_is_a_client() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let lines = b"let a = [1, 2]\nfor x in a {\n  print(x + 40)\n}\nversion()\nfoo(\n1)\n";
+    let lines =
+        b"let a = [1, 2]\nfor x in a {\n  print(x + 40)\n}\nversion()\nfoo(\n1)\nif true {\n";
     let mut input = nc.stdin.take().unwrap();
     input.write_all(lines).await.unwrap();
     drop(input);
@@ -311,4 +312,7 @@ async fn nc_is_a_client() {
     let expected = "restreamer> restreamer>        ...>        ...> 41\n42\nrestreamer> restreamer 0.1.0\n\
         restreamer>        ...> error: Function not found: foo (i64)";
     assert!(said.starts_with(expected), "{said:?}");
+    // A script that ends within a block is not dropped without a word.
+    assert!(said.contains("error: Syntax error: Expecting"), "{said:?}");
+    service.wait_for_log("if true {", SOON).await;
 }

@@ -100,6 +100,15 @@ async fn lines_of_a_plain_connection_are_run_and_not_echoed() {
 }
 
 #[tokio::test]
+async fn a_script_that_ends_within_a_block_is_told_so() {
+    let mut client = client();
+    client.send("1\nfor i in 0..2 {\n  print(i)\n").await;
+    client.stream.shutdown().await.unwrap();
+    let text = client.rest().await;
+    assert!(text.contains("error: Syntax error: Expecting"), "{text:?}");
+}
+
+#[tokio::test]
 async fn a_telnet_client_types_character_by_character() {
     let mut client = client();
     let greeting = client.until("test> ").await;
