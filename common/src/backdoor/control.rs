@@ -111,6 +111,11 @@ impl Control {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// True iff it has to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Shows no more of what the running line prints.
     pub(super) fn mute(&self) {
         self.muted.store(true, Ordering::Relaxed);

@@ -29,6 +29,10 @@ const IDLE: Duration = Duration::from_secs(4 * 3600);
 /// A client that takes nothing for so long is dropped.
 const STALL: Duration = Duration::from_secs(60);
 
+/// A line of a client that has sent its end has so long. Whether it still wants to hear (`nc -N`) or
+/// is gone cannot be seen, and one that is gone keeps an operator's place.
+const AFTER_END: Duration = Duration::from_secs(20);
+
 /// When the process stops, a client has so long to take what there is for it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -117,21 +121,24 @@ impl Session {
         self.prompt();
         let mut input = [0; 4096];
         let mut idle_at = Instant::now() + IDLE;
-        let mut ended = false;
+        let mut ended: Option<Instant> = None;
         loop {
             self.work();
             tokio::select! {
                 sent = self.send(&mut writer) => sent?,
                 () = a_moment_after(shutdown) => return Ok(()),
             }
-            if ended && !self.running && self.typed.is_empty() && !self.block.is_empty() {
+            let is_all = ended.is_some() && !self.running && self.typed.is_empty();
+            if is_all && !self.block.is_empty() {
                 // No more will come: what is missing is said, and the block is in the log.
                 self.run_block(true);
             }
-            let is_over = ended && !self.running && self.typed.is_empty();
-            if self.leaving || is_over {
+            if self.leaving || (is_all && !self.running) {
                 return Ok(());
             }
+            let out_of_time = ended.map(|ended| ended.max(self.began) + AFTER_END);
+            let has_time = !self.control.is_stopped();
+            let listens = ended.is_none() && self.typed.len() < MOST_TYPED;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {
@@ -140,13 +147,13 @@ impl Session {
                     let sent = timeout(FAREWELL, self.send(&mut writer)).await;
                     return sent.unwrap_or(Ok(()));
                 }
-                read = reader.read(&mut input), if !ended && self.typed.len() < MOST_TYPED => {
+                read = reader.read(&mut input), if listens => {
                     idle_at = Instant::now() + IDLE;
                     match read? {
                         // A telnet client is gone then; another may still want to hear.
                         0 if self.telnet.speaks() => return Ok(()),
                         0 => {
-                            ended = true;
+                            ended = Some(Instant::now());
                             // The last line may have no end.
                             self.typed.push_back(b'\n');
                         }
@@ -162,6 +169,9 @@ impl Session {
                     let gone = || io::Error::other("its thread has ended");
                     self.done(outcome.ok_or_else(gone)?);
                     idle_at = Instant::now() + IDLE;
+                }
+                () = until(out_of_time), if self.running && has_time => {
+                    self.control.stop("stopped: 20 s after the client has sent its end");
                 }
                 () = sleep_until(idle_at), if !self.running => {
                     self.say("\nnobody has typed anything for hours\n");
@@ -330,6 +340,14 @@ fn audit(peer: String) -> impl Fn(&str) {
         let shown = shown_text(text.trim_end());
         let line: String = shown.chars().take(MOST_LOGGED).collect();
         tracing::info!(peer, line, "an operator's line");
+    }
+}
+
+/// Waits until then, if there is a then.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -185,6 +185,20 @@ async fn it_ends_with_the_process_and_when_the_client_goes() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_sent_its_end_does_not_keep_its_place_for_long() {
+    let mut client = client();
+    client.until("test> ").await;
+    client.send("print(1); loop { sleep(1) }\n").await;
+    client.until("1\n").await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    client.stream.shutdown().await.unwrap();
+    let text = client.rest().await;
+    assert!(text.starts_with("error: stopped: 20 s after"), "{text:?}");
+    assert_eq!(begun.elapsed().as_secs(), AFTER_END.as_secs());
+}
+
+#[tokio::test]
 async fn http_is_hung_up_on() {
     for head in [
         "POST / HTTP/1.1\r\n1\r\n",
