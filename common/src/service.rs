@@ -136,20 +136,30 @@ fn shown_options(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMa
             continue;
         }
         let given = matches.get_raw(name).into_iter().flatten();
+        // One value each: `clap` has split them where this option's are to be split. A comma that
+        // is left belongs to a URL, or to a list of them that the option takes as one value.
         let values = given.map(|value| {
             let value = value.to_string_lossy();
-            let is_web = |part: &&str| part.starts_with("http://") || part.starts_with("https://");
-            let parts = value.split(',').map(|part| match part.trim() {
-                "" => String::new(),
-                part if argument.is_hide_env_values_set() && !is_web(&part) => "***".to_owned(),
-                part => crate::http::shown_text(part),
-            });
-            parts.collect::<Vec<String>>().join(",")
+            match argument.is_hide_env_values_set() {
+                true => shown_secret(&value),
+                false => crate::http::shown_text(&value),
+            }
         });
         let values: Vec<String> = values.collect();
         shown.insert(name.to_owned(), values.join(","));
     }
     shown
+}
+
+/// What may be seen of a value that may be a password, or a list of them: web addresses.
+fn shown_secret(value: &str) -> String {
+    let is_web = |part: &&str| part.starts_with("http://") || part.starts_with("https://");
+    let parts = value.split(',').map(|part| match part.trim() {
+        "" => String::new(),
+        part if !is_web(&part) => "***".to_owned(),
+        part => crate::http::shown_text(part),
+    });
+    parts.collect::<Vec<String>>().join(",")
 }
 
 /// `clap`'s message without its hints: one line that names what was wrong. It repeats the value,
@@ -353,7 +363,7 @@ mod tests {
     fn options_are_shown_without_passwords() {
         let command = command().mut_arg("log", |argument| argument.hide_env_values(true));
         const LOG: &str = "http://u:secret@h?secret,host=x password=a://secret";
-        let channel = "a:url:http://u:secret@h/x?token=secret";
+        let channel = "a:url:http://u:secret@h/x?token=sec,secret";
         let matches = command
             .clone()
             .try_get_matches_from(["x", "b", channel, "--log", LOG]);
