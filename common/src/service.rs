@@ -118,6 +118,9 @@ fn with_environment(command: clap::Command, service: &str) -> clap::Command {
         if matches!(argument.get_id().as_str(), "help" | "version") {
             return argument;
         }
+        // `--port -1` is a bad value of --port, not an option of the name -1.
+        let has_value = argument.get_long().is_some() && argument.get_action().takes_values();
+        let argument = argument.allow_negative_numbers(has_value);
         let name = format!("{service}_{}", argument.get_id()).to_uppercase();
         match std::env::var_os(&name) {
             Some(value) if value.is_empty() => argument,
@@ -402,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_bad_option_is_one_line_that_names_it() {
-        let table: [(&[&str], &[&str]); 4] = [
+        let table: [(&[&str], &[&str]); 5] = [
             (
                 &["x", "c", "--metrics-port", "x"],
                 &["'x'", "--metrics-port"],
@@ -410,6 +413,10 @@ mod tests {
             (
                 &["x", "c", "--metrics-port", "70000"],
                 &["70000", "--metrics-port"],
+            ),
+            (
+                &["x", "c", "--metrics-port", "-1"],
+                &["'-1'", "--metrics-port"],
             ),
             (&["x", "c", "--nonsense"], &["--nonsense"]),
             (&["x"], &["<CHANNELS>"]),

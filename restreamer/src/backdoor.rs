@@ -129,8 +129,10 @@ fn running(which: fn(&Running) -> bool) -> Vec<Running> {
 }
 
 fn kill(id: i64, which: fn(&Running) -> bool, what: &str) -> Outcome {
-    let id = u64::try_from(id).unwrap_or(u64::MAX);
-    let task = running(which).into_iter().find(|task| task.id == id);
+    let number = u64::try_from(id).ok();
+    let task = running(which)
+        .into_iter()
+        .find(|task| Some(task.id) == number);
     let task = task.ok_or_else(|| failure(format!("there is no {what} {id}")))?;
     let ended = task.end();
     tracing::info!(request = task.name, ended, "an operator ends a request");

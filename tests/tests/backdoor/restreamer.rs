@@ -99,6 +99,8 @@ async fn the_index_and_requests_can_be_looked_at_and_dropped() {
     assert_eq!(operator.run("cuts()").await, "[]");
     let no_cut = operator.run("kill_cut(requests()[0].id)").await;
     assert!(no_cut.starts_with("error: there is no cut"), "{no_cut}");
+    let nobody = operator.run("kill_request(-1)").await;
+    assert_eq!(nobody, "error: there is no request -1");
     assert_eq!(operator.run("kill_request(requests()[0].id)").await, "true");
     operator.run_until("requests()", |said| said == "[]").await;
     let mut rest = Vec::new();
