@@ -36,8 +36,9 @@ const AFTER_END: Duration = Duration::from_secs(20);
 /// When the process stops, a client has so long to take what there is for it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// So much may be typed, or pasted, while a line runs; then the client has to wait.
-const MOST_TYPED: usize = 64 * 1024;
+/// So much may be typed, or pasted, while a line runs; then the client has to wait. More than anybody
+/// pastes: Ctrl-C behind it is not heard before the line ends.
+const MOST_TYPED: usize = 1024 * 1024;
 
 /// The longest block of lines, in bytes.
 const LONGEST_BLOCK: usize = 64 * 1024;

@@ -154,6 +154,19 @@ async fn control_c_ends_what_runs_and_drops_what_was_typed_meanwhile() {
 }
 
 #[tokio::test]
+async fn control_c_is_heard_behind_a_long_paste() {
+    let mut client = client();
+    client.until("test> ").await;
+    client.send("print(1); loop { sleep(0.001) }\n").await;
+    client.until("1\n").await;
+    let paste = "2\n".repeat(100_000) + "\x03";
+    let sent = timeout(Duration::from_secs(20), client.send(paste)).await;
+    assert!(sent.is_ok(), "it is not read");
+    let text = client.until("test> ").await;
+    assert_eq!(text, "error: interrupted\ntest> ");
+}
+
+#[tokio::test]
 async fn output_can_be_cut_off() {
     let mut client = client();
     client.until("test> ").await;
