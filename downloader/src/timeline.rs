@@ -8,6 +8,7 @@
 
 mod breaks;
 mod dates;
+mod discontinuities;
 mod doubts;
 mod known;
 mod numbers;
@@ -28,6 +29,7 @@ use url::Url;
 use self::breaks::Breaks;
 pub(crate) use self::dates::earlier_by;
 use self::dates::{Dated, ROUNDED, after, earlier, implied, skew};
+use self::discontinuities::{Discontinuities, differ};
 use self::doubts::Doubts;
 use self::known::KnownSegments;
 use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
@@ -57,7 +59,7 @@ pub struct Wanted {
     /// How it is encrypted.
     pub encryption: Option<Arc<Encryption>>,
     /// True iff a discontinuity or a restart of the encoder is between it and what was wanted
-    /// before: what it needs may have changed under its name.
+    /// before, or nobody saw what is: what it needs may have changed under its name.
     pub discontinuity: bool,
     /// True iff the dates have begun again: what is recorded of this date may be another segment.
     pub again: bool,
@@ -163,8 +165,11 @@ pub struct Timeline {
     unreadable: BTreeSet<u64>,
     /// True from when the dates were found to begin again until the next list.
     unsettled: bool,
-    /// True from when a break of the stream was listed until a segment behind it is wanted.
+    /// True from when a break of the stream was listed, or left the list unseen, until a segment
+    /// behind it is wanted.
     broken: bool,
+    /// So many discontinuities stand before the newest segment, if the lists count them.
+    discontinuities: Option<u64>,
 }
 
 impl Timeline {
@@ -231,6 +236,8 @@ impl Timeline {
             now,
         };
         let none_known = dated.known.iter().all(Option::is_none);
+        // What is between may have held a discontinuity.
+        self.broken |= none_known && self.newest.is_some();
         self.doubts.list = self.doubtful(&dated);
         news.doubted = self.doubts.next();
         if none_known && let Some(newest) = self.newest.filter(|newest| dated.is_before(*newest)) {
@@ -282,6 +289,7 @@ impl Timeline {
     /// Notes all segments of a list, and says which of them are news.
     fn take(&mut self, dated: &Dated<'_>, starts: &[DateTime<Utc>], news: &mut News) {
         let mut latest = None;
+        let mut discontinuities = Discontinuities::of(dated.list);
         for (n, listed) in dated.list.segments.iter().enumerate() {
             let start = starts[n];
             // In the middle of a list, too, dates may begin again.
@@ -293,7 +301,9 @@ impl Timeline {
             let told = self.remember(listed, start);
             let is_new = dated.known[n].is_none() && !(listed.gap && told);
             // What is not recorded passes its discontinuity on.
-            self.broken |= is_new && listed.discontinuity;
+            let number = discontinuities.up_to(listed);
+            let is_behind_break = listed.discontinuity || differ(number, self.discontinuities);
+            self.broken |= is_new && is_behind_break;
             match (is_new, listed.gap, listed.advertisement) {
                 (false, ..) => {}
                 (true, true, _) => news.gaps.push(listed.sequence),
@@ -307,6 +317,7 @@ impl Timeline {
                 .newest
                 .is_none_or(|newest| newest.sequence < listed.sequence)
             {
+                self.discontinuities = number;
                 self.newest = Some(Newest {
                     sequence: listed.sequence,
                     end: after(start, listed.duration),

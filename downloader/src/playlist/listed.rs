@@ -77,6 +77,8 @@ pub struct Listed {
 pub struct MediaPlaylist {
     /// At least as long as every segment, by the origin's word; 0 if it does not say.
     pub target_duration: Duration,
+    /// So many discontinuities stood before the first segment, if it says.
+    pub discontinuities: Option<u64>,
     /// The segments, oldest first. Lists that follow one another share them.
     pub segments: Vec<Arc<Listed>>,
     /// True iff nothing will be added any more (`EXT-X-ENDLIST`).

@@ -115,9 +115,10 @@ impl<'a> Reader<'a> {
             "EXT-X-BYTERANGE" | "EXT-X-SCTE35-OUT" | "EXT-X-SCTE35-IN" => false,
             "EXT-X-DATERANGE" => !value.contains(AD_CLASS),
             // Where they belong they do no harm.
-            "EXT-X-MEDIA-SEQUENCE" | "EXT-X-TARGETDURATION" | "EXT-X-ENDLIST" => {
-                self.list.segments.is_empty()
-            }
+            "EXT-X-MEDIA-SEQUENCE"
+            | "EXT-X-DISCONTINUITY-SEQUENCE"
+            | "EXT-X-TARGETDURATION"
+            | "EXT-X-ENDLIST" => self.list.segments.is_empty(),
             _ => true,
         };
         match name {
@@ -152,6 +153,10 @@ impl<'a> Reader<'a> {
                 Ok(sequence) => self.sequence = sequence,
                 Err(_) => self.problem(format!("EXT-X-MEDIA-SEQUENCE {value:?} is no number")),
             },
+            // One that is no number tells as much as none.
+            "EXT-X-DISCONTINUITY-SEQUENCE" => {
+                self.list.discontinuities = value.trim().parse().ok();
+            }
             // Comments, parts, hints, prefetches and what we do not know.
             _ => {}
         }

@@ -177,7 +177,7 @@ mod tests {
         "#EXT-X-DATERANGE:CLASS=\"twitch-stitched-ad\",START-DATE=\"2026-01-02T03:04:05Z\",DURATION=4\n#EXTINF:2,\nNAME.ts",
         "#EXT-X-DATERANGE:CLASS=\"twitch-stitched-ad\",START-DATE=\"2026-01-02T03:04:05Z\"\n#EXTINF:2,\nNAME.ts",
         "NAME.ts",
-        "#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:x,\nNAME.ts",
+        "#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXTINF:x,\nNAME.ts",
     ];
 
     fn text(first: usize, blocks: &[usize], head: &str, foot: &str) -> String {
@@ -206,7 +206,7 @@ mod tests {
                 prop_oneof![30 => 0..7_usize, 1 => 7..BLOCKS.len()], 1..30),
             steps in prop::collection::vec((0..30_usize, 0..12_usize, 0..6_usize), 1..8),
         ) {
-            let heads = ["", "", "#EXT-X-MAP:URI=\"init-0.mp4\"\n", "#EXT-X-SCTE35-OUT\n"];
+            let heads = ["", "#EXT-X-DISCONTINUITY-SEQUENCE:2\n", "#EXT-X-MAP:URI=\"init-0.mp4\"\n", "#EXT-X-SCTE35-OUT\n"];
             let feet = ["", "#EXT-X-ENDLIST\n", "#EXT-X-PRELOAD-HINT:TYPE=PART\n", "\n\n", "cut", "#EXTINF:2,\nlast.ts"];
             let mut before: Option<Reading> = None;
             for (first, count, odd) in steps {

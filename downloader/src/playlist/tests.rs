@@ -388,12 +388,13 @@ fn a_duration_that_no_name_can_hold_costs_its_segment() {
 #[test]
 fn the_number_of_discontinuities_is_no_discontinuity_and_a_dropped_segment_hides_none() {
     let list = media(
-        "#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:2,\na.ts\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXTINF:2,\nb.ts\n\
+        "#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXTINF:2,\na.ts\n\
+         #EXTINF:2,\nb.ts\n\
          #EXT-X-DISCONTINUITY\n#EXTINF:x,\nc.ts\n#EXTINF:2,\nd.ts\n#EXTINF:2,\ne.ts\n",
     );
     let shown: Vec<_> = list.segments.iter().map(|s| s.discontinuity).collect();
     assert_eq!(shown, [false, false, true, false]);
+    assert_eq!(list.discontinuities, Some(3));
     assert!(
         list.segments
             .iter()

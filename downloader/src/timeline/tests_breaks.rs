@@ -1,6 +1,6 @@
 //! Breaks of the stream, and dates that are not what they were: what each list must bring.
 
-use super::tests::{at, follow, shown};
+use super::tests::{at, follow, list, shown};
 use super::*;
 use crate::playlist::{Playlist, read};
 
@@ -43,6 +43,32 @@ fn a_restart_that_begins_with_an_advertisement_stands_before_what_follows_it() {
     ]);
     assert!(news[1].restarted);
     assert_eq!(broken(&news[2]), [true, false]);
+}
+
+#[test]
+fn a_discontinuity_that_nobody_saw_stands_before_what_is_new() {
+    // How many the list says have slid out, what it shows, and what of that is behind a break.
+    let table = [
+        (0, 1, "b@2 c@4", vec![false]),
+        // The tag is not listed any more, or never was; it still is; some segments were missed.
+        (1, 1, "b@2 c@4", vec![true]),
+        (0, 1, "b@2 c!@4", vec![true]),
+        (1, 2, "c@4 d@6", vec![true, false]),
+        (0, 2, "c@4 d@6", vec![true, false]),
+        (0, 5, "f@10 g@12", vec![true, false]),
+        // As many numbers as there were, and other segments.
+        (0, 0, "a@30 b@32 c@34", vec![true, false, false]),
+    ];
+    for (slid_out, sequence, segments, expected) in table {
+        let lists = [(0, 0, "a@0 b@2"), (slid_out, sequence, segments)];
+        let mut timeline = Timeline::default();
+        let news = lists.map(|(slid_out, sequence, segments)| {
+            let mut list = list(sequence, segments);
+            list.discontinuities = Some(slid_out);
+            timeline.update(&list, at(40.0))
+        });
+        assert_eq!(broken(&news[1]), expected, "{slid_out} {segments}");
+    }
 }
 
 #[test]
