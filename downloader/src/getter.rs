@@ -111,6 +111,8 @@ pub struct Getter {
     complaint: Seldom,
     /// That dates come a second time.
     dates_told: Seldom,
+    /// That what is listed as new is there.
+    known_told: Seldom,
 }
 
 /// Something that is said once a minute at most.
@@ -193,6 +195,7 @@ impl Getter {
             max_bytes: attempt::MAX_BYTES,
             complaint: Seldom::default(),
             dates_told: Seldom::default(),
+            known_told: Seldom::default(),
         }
     }
 
@@ -238,7 +241,8 @@ impl Getter {
             _ => self.recorded.has(wanted.start, wanted.duration).await,
         };
         let is_other = |there: Since| wanted.again || there.is_before(job.listed_since);
-        if there.is_some_and(|there| !is_other(there)) {
+        if let Some(there) = there.filter(|there| !is_other(*there)) {
+            self.tell_known(wanted, there);
             return Outcome::Known;
         }
         match self.hedged(job, stops).await {
@@ -377,6 +381,22 @@ impl Getter {
         if self.dates_told.is_due() {
             let start = wanted.start.to_rfc3339();
             tracing::warn!(%channel, %quality, start, "the origin uses dates again (an encoder without a clock?): what is recorded of them stays, and the new segments are kept beside it");
+        }
+    }
+
+    /// Counts a segment that was listed as new and is there. After a restart of ours, and at a
+    /// hand-over, that is as it should be; where only our clock dates segments, it may be that we took
+    /// new ones for old ones, and is said once a minute.
+    fn tell_known(&self, wanted: &Wanted, there: Since) {
+        let (channel, quality) = (&self.channel, &self.quality);
+        METRICS
+            .known
+            .with_label_values(&labels(channel, quality))
+            .inc();
+        if there == Since::Now && !wanted.dated && self.known_told.is_due() {
+            let start = wanted.start.to_rfc3339();
+            let url = common::http::shown(&wanted.url);
+            tracing::info!(%channel, %quality, start, %url, "a playlist without dates lists under another name what is recorded; not fetched");
         }
     }
 

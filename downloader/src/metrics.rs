@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     pub(crate) missed: IntCounterVec,
     pub(crate) lost: IntCounterVec,
     pub(crate) gaps: IntCounterVec,
+    pub(crate) known: IntCounterVec,
     pub(crate) dates_again: IntCounterVec,
     pub(crate) crashes: IntCounterVec,
     pub(crate) poll_failures: IntCounterVec,
@@ -64,6 +65,11 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     gaps: counter(
         "segments_gap",
         "Segments the origin says it does not have",
+        PLAIN,
+    ),
+    known: counter(
+        "segments_known",
+        "Segments listed as new that are there in full already",
         PLAIN,
     ),
     dates_again: counter(

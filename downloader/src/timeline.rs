@@ -11,6 +11,7 @@ mod dates;
 mod discontinuities;
 mod doubts;
 mod known;
+mod numbering;
 mod numbers;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod tests_breaks;
 #[cfg(test)]
 mod tests_numbers;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ use self::dates::{Dated, ROUNDED, after, earlier, implied, skew};
 use self::discontinuities::{Discontinuities, differ};
 use self::doubts::Doubts;
 use self::known::KnownSegments;
+use self::numbering::Numbering;
 use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
 
 /// Dates of one and the same segment may differ by so much between lists: origins round …
@@ -44,7 +47,7 @@ const SAME_PART: f64 = 0.05;
 /// A segment to be recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
-    /// Its media sequence number.
+    /// Its media sequence number, as its list has it.
     pub sequence: u64,
     /// Where it is.
     pub url: Url,
@@ -61,6 +64,8 @@ pub struct Wanted {
     /// True iff a discontinuity or a restart of the encoder is between it and what was wanted
     /// before, or nobody saw what is: what it needs may have changed under its name.
     pub discontinuity: bool,
+    /// True iff its list has a date: else it is only near [`Wanted::start`], by what came before.
+    pub dated: bool,
     /// True iff the dates have begun again: what is recorded of this date may be another segment.
     pub again: bool,
 }
@@ -78,6 +83,7 @@ impl Wanted {
             init: None,
             encryption: None,
             discontinuity: false,
+            dated: true,
             again: false,
         }
     }
@@ -160,6 +166,7 @@ pub struct Timeline {
     again_until: Option<DateTime<Utc>>,
     doubts: Doubts,
     breaks: Breaks,
+    numbering: Numbering,
     /// The sequence numbers behind the newest segment that were listed in a way that makes no
     /// sense, and are told.
     unreadable: BTreeSet<u64>,
@@ -213,6 +220,7 @@ impl Timeline {
     /// Takes a list as it came at `now`.
     pub fn update(&mut self, list: &MediaPlaylist, now: DateTime<Utc>) -> News {
         self.lists += 1;
+        let list = &*self.renumber(list, now);
         let list = &*self.breaks.carry(list);
         let mut news = News {
             unreadable: self.note_unreadable(list),
@@ -310,13 +318,17 @@ impl Timeline {
                 (true, false, true) => news.advertisements += 1,
                 (true, false, false) => news.wanted.push(Wanted {
                     discontinuity: std::mem::take(&mut self.broken),
-                    ..wanted(listed, start, again)
+                    dated: dated.implied.is_some(),
+                    ..self.wanted(listed, start, again)
                 }),
             }
-            if self
-                .newest
-                .is_none_or(|newest| newest.sequence < listed.sequence)
-            {
+            // Numbers may stand still under dates that do not.
+            let is_next = |newest: Newest| match newest.sequence.cmp(&listed.sequence) {
+                Ordering::Less => true,
+                Ordering::Equal => dated.known[n].is_none(),
+                Ordering::Greater => false,
+            };
+            if self.newest.is_none_or(is_next) {
                 self.discontinuities = number;
                 self.newest = Some(Newest {
                     sequence: listed.sequence,
@@ -337,7 +349,10 @@ impl Timeline {
             .iter()
             .zip(&dated.known)
             .rfind(|(listed, _)| !listed.advertisement && !listed.gap)?;
-        Some(wanted(listed, (*start)?, true))
+        Some(Wanted {
+            dated: dated.implied.is_some(),
+            ..self.wanted(listed, (*start)?, true)
+        })
     }
 
     /// The start of each segment that was listed before and is not another one of that name.
@@ -400,23 +415,24 @@ impl Timeline {
         }
         starts
     }
+
+    fn wanted(&self, listed: &Listed, start: DateTime<Utc>, again: bool) -> Wanted {
+        Wanted {
+            sequence: self.numbering.original(listed.sequence),
+            url: listed.url.clone(),
+            range: listed.range,
+            start,
+            duration: listed.duration,
+            init: listed.init.clone(),
+            encryption: listed.encryption.clone(),
+            discontinuity: listed.discontinuity,
+            dated: true,
+            again,
+        }
+    }
 }
 
 /// Where and which part. A gap has a place of its own, so that the segment itself stays unknown.
 fn place(listed: &Listed, gap: bool) -> u64 {
     if gap { !listed.place } else { listed.place }
-}
-
-fn wanted(listed: &Listed, start: DateTime<Utc>, again: bool) -> Wanted {
-    Wanted {
-        sequence: listed.sequence,
-        url: listed.url.clone(),
-        range: listed.range,
-        start,
-        duration: listed.duration,
-        init: listed.init.clone(),
-        encryption: listed.encryption.clone(),
-        discontinuity: listed.discontinuity,
-        again,
-    }
 }

@@ -39,11 +39,11 @@ impl Dated<'_> {
             end.is_some_and(|end| end < earlier_by(newest.end, slack))
         })
     }
+}
 
-    /// How long a segment is on average, in seconds.
-    pub(super) fn mean(&self) -> f64 {
-        self.list.total().as_secs_f64() / self.list.segments.len().max(1) as f64
-    }
+/// How long a segment is on average, in seconds.
+pub(super) fn mean(list: &MediaPlaylist) -> f64 {
+    list.total().as_secs_f64() / list.segments.len().max(1) as f64
 }
 
 pub(super) fn seconds(delta: TimeDelta) -> f64 {

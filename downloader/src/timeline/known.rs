@@ -34,6 +34,12 @@ impl KnownSegments {
         Some(self.by_sequence.get(&(place, sequence))?.start)
     }
 
+    /// The number of the latest one that is there.
+    pub(super) fn latest_number(&self, place: Place) -> Option<u64> {
+        let all = (place, i64::MIN)..=(place, i64::MAX);
+        self.by_start.range(all).next_back().map(|(_, n)| *n)
+    }
+
     /// The start of the one with this number, if it was in list number `list`.
     pub(super) fn in_list(&self, place: Place, sequence: u64, list: u64) -> Option<DateTime<Utc>> {
         let known = self.by_sequence.get(&(place, sequence))?;

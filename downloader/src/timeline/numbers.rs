@@ -1,11 +1,13 @@
 //! What sequence numbers say where dates and names do not.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use common::segment::SegmentDuration;
 
-use super::dates::{Dated, ROUNDED, after, earlier, seconds};
+use super::dates::{Dated, ROUNDED, after, earlier, mean, seconds};
+use super::numbering::Slide;
 use super::{Newest, News, Timeline, place};
 use crate::playlist::{Listed, MediaPlaylist};
 
@@ -17,6 +19,38 @@ const FURTHEST_BACK: u64 = 10;
 const MOST_UNREADABLE: usize = 400_000;
 
 impl Timeline {
+    /// The list under numbers that mean something.
+    pub(super) fn renumber<'a>(
+        &mut self,
+        list: &'a MediaPlaylist,
+        now: DateTime<Utc>,
+    ) -> Cow<'a, MediaPlaylist> {
+        let slide = self.numbering.follow(list);
+        if slide == Slide::Unknown
+            && let Some((newest, first)) = self.newest.zip(list.segments.first())
+        {
+            let number = |listed: &Arc<Listed>| {
+                let number = self.known.latest_number(place(listed, false))?;
+                Some((number, listed.sequence))
+            };
+            let is_other = || self.numbering.is_needed() && !self.fresh;
+            if let Some((number, is)) = list.segments.iter().find_map(number) {
+                // An old list.
+                self.numbering.set(number, is);
+            } else if is_other() || self.may_be_new(list, now) {
+                let next = newest.sequence.saturating_add(1);
+                self.numbering.set(next, first.sequence);
+            }
+        }
+        self.numbering.apply(list)
+    }
+
+    /// True iff there was the time to make a list like this one, and one more segment, since the
+    /// one before.
+    fn may_be_new(&self, list: &MediaPlaylist, now: DateTime<Utc>) -> bool {
+        list.total().as_secs_f64() + mean(list) <= self.elapsed(now)
+    }
+
     /// True iff a list without dates begins so much earlier than the one before that it can only
     /// be a restarted encoder's, whatever names it uses.
     pub(super) fn began_again(&self, list: &MediaPlaylist) -> bool {
@@ -53,7 +87,7 @@ impl Timeline {
     /// they cannot have been, because the time for them was not there. Then the numbers have
     /// changed, not the stream.
     pub(super) fn plausible(&self, missed: u64, newest: Newest, dated: &Dated<'_>) -> Option<u64> {
-        let mean = dated.mean();
+        let mean = mean(dated.list);
         if mean <= 0.0 {
             return Some(missed);
         }
@@ -65,7 +99,7 @@ impl Timeline {
                 (gap >= claimed / 2.0).then_some(missed)
             }
             None => {
-                let possible = self.elapsed(dated) + 2.0 * dated.list.total().as_secs_f64();
+                let possible = self.elapsed(dated.now) + 2.0 * dated.list.total().as_secs_f64();
                 (claimed <= possible).then_some(missed)
             }
         }
@@ -80,7 +114,7 @@ impl Timeline {
         };
         let skipped = if news.restarted {
             // The stream was away for what has passed since, less what is listed now.
-            (self.elapsed(dated) - dated.list.total().as_secs_f64()).max(0.0)
+            (self.elapsed(dated.now) - dated.list.total().as_secs_f64()).max(0.0)
         } else if let Some(seen) = self.seen_of(dated, newest) {
             // The segment that ended last is in this list, under another name.
             let seen = seen.iter().map(|s| s.duration);
@@ -93,7 +127,7 @@ impl Timeline {
                 .first()
                 .map_or(0, |first| first.sequence);
             let next = newest.sequence.saturating_add(1);
-            dated.mean() * first.saturating_sub(next) as f64
+            mean(dated.list) * first.saturating_sub(next) as f64
         };
         let skipped = SegmentDuration::from_secs(skipped);
         skipped.map_or(newest.end, |skipped| after(newest.end, skipped))
@@ -107,8 +141,7 @@ impl Timeline {
         let segments = &dated.list.segments;
         let last_seen = |listed: &Arc<Listed>| listed.sequence == newest.sequence;
         let n = segments.iter().rposition(last_seen)? + 1;
-        let made_since = dated.list.total().as_secs_f64() + dated.mean() <= self.elapsed(dated);
-        (!made_since).then(|| &segments[..n])
+        (!self.may_be_new(dated.list, dated.now)).then(|| &segments[..n])
     }
 
     /// Notes the segments that a list has in a way that makes no sense; how many are new. What is
@@ -133,8 +166,7 @@ impl Timeline {
     }
 
     /// So many seconds ago the list before this one came.
-    fn elapsed(&self, dated: &Dated<'_>) -> f64 {
-        self.latest
-            .map_or(0.0, |latest| seconds(dated.now - latest))
+    fn elapsed(&self, now: DateTime<Utc>) -> f64 {
+        self.latest.map_or(0.0, |latest| seconds(now - latest))
     }
 }

@@ -114,3 +114,61 @@ fn what_cannot_be_read_is_counted_once_and_not_missed() {
     let counted: Vec<_> = news.iter().map(|n| (n.unreadable, n.missed)).collect();
     assert_eq!(counted, [(2, 0), (0, 0), (1, 0), (1, 1), (1, 0), (1, 0)]);
 }
+
+#[test]
+fn without_dates_numbers_that_stand_still_lose_nothing() {
+    // It grows, slides, is an old list for once, has slid out in whole, slides on; the encoder
+    // begins again under other names, and once more with the first ones.
+    let news = follow(&[
+        (9.0, 0, "a b", "a@5 b@7"),
+        (11.0, 0, "a b c", "c@9"),
+        (13.0, 0, "b c d", "d@11"),
+        (17.0, 0, "d e f", "e@13 f@15"),
+        (17.0, 0, "b c d", ""),
+        (17.5, 0, "a b c", ""),
+        (19.0, 0, "e f g", "g@17"),
+        (29.0, 0, "k l m", "k@19 l@21 m@23"),
+        (31.0, 0, "l m n", "n@25"),
+        (33.0, 0, "x", "x@27"),
+        (35.0, 0, "x y", "y@29"),
+        (36.0, 0, "x y", ""),
+    ]);
+    assert!(news.iter().all(|news| news.missed == 0));
+    // As the list has them: segments may be encrypted with them.
+    let numbers: Vec<u64> = news[3].wanted.iter().map(|w| w.sequence).collect();
+    assert_eq!(numbers, [1, 2]);
+    // Signed URLs; loops.
+    follow(&[
+        (9.0, 5, "1/a 1/b 1/c", "1/a@3 1/b@5 1/c@7"),
+        (11.0, 5, "2/b 2/c 2/d", "2/b@5 2/c@7 2/d@9"),
+        (11.0, 5, "3/b 3/c 3/d", "3/b@5 3/c@7 3/d@9"),
+        (13.0, 5, "4/c 4/d 4/e", "4/c@7 4/d@9 4/e@11"),
+    ]);
+    follow(&[
+        (9.0, 0, "a b a b", "a@1 b@3 a@5 b@7"),
+        (11.0, 0, "b a b a", "a@9"),
+        (13.0, 0, "a b a b", "b@11"),
+    ]);
+    // At a hand-over, too.
+    let mut timeline = Timeline::default();
+    timeline.update(&list(0, "a b c"), at(10.0));
+    let mut timeline = timeline.for_successor();
+    let news = timeline.update(&list(0, "s/b s/c s/d"), at(11.0));
+    assert_eq!(shown(&news), "s/b@6 s/c@8 s/d@10");
+    // A wheel of names under numbers that move is what the numbers say.
+    follow(&[
+        (9.0, 0, "a b c", "a@3 b@5 c@7"),
+        (17.0, 4, "a b c", "a@11 b@13 c@15"),
+    ]);
+}
+
+#[test]
+fn with_dates_numbers_that_stand_still_tell_no_old_end() {
+    let mut timeline = Timeline::default();
+    for n in 0..3 {
+        let start = 2.0 * f64::from(n);
+        let segments = format!("s{n}@{start} s{}@{}", n + 1, start + 2.0);
+        timeline.update(&list(0, &segments), at(start + 5.0));
+    }
+    assert_eq!(timeline.newest().unwrap().end, at(8.0));
+}

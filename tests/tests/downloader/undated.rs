@@ -109,3 +109,25 @@ async fn without_dates_a_successor_records_nothing_again() {
     scene.origin.wait_for(SOON, more).await.unwrap();
     assert_eq!(scene.full().len(), 9);
 }
+
+/// A list without dates whose sequence number never moves: only the names tell what is new.
+#[tokio::test]
+async fn numbers_that_stand_still_lose_nothing() {
+    let mut scene = Scene::new(LiveOptions {
+        dates: Dates::Never,
+        window: 3,
+        head_tags: vec!["#EXT-X-MEDIA-SEQUENCE:0".to_owned()],
+        ..LiveOptions::default()
+    })
+    .await;
+    scene.push(3);
+    let downloader = scene.record().await;
+    for count in 3..9 {
+        wait_for_count(&scene, count).await;
+        scene.push(1);
+    }
+    wait_for_count(&scene, 9).await;
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("segments_missed_total", &[]), 0.0);
+    assert_eq!(metrics.sum("segments_known_total", &[]), 0.0);
+}

@@ -1,0 +1,123 @@
+//! Numbers for lists whose own mean nothing: without dates and without `EXT-X-MEDIA-SEQUENCE`, or
+//! with one that never moves. What slides is told by the names then.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::playlist::{Listed, MediaPlaylist};
+
+/// No more slides out from one list to the next.
+const MOST_SLID: usize = 1000;
+
+/// What was added to the numbers of the lists so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Numbering {
+    shift: u64,
+    /// The latest list that had no date at its end, under its own numbers.
+    before: Vec<Arc<Listed>>,
+}
+
+/// What a list without dates says about its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slide {
+    /// They have moved, or what is listed has not: they are what they seem to be.
+    Numbered,
+    /// They stand still, and there are other names than in the list before.
+    Unknown,
+}
+
+impl Numbering {
+    /// Looks at the next list: where its numbers stand still although its segments have moved,
+    /// what is to be added changes.
+    pub(super) fn follow(&mut self, list: &MediaPlaylist) -> Slide {
+        let new = &list.segments;
+        let dated = new.iter().any(|listed| listed.date.is_some());
+        let still = !dated && first(&self.before).is_some() && first(&self.before) == first(new);
+        let slide = match still {
+            true => self.slide(new),
+            false => Slide::Numbered,
+        };
+        // Where only the first segment of the stream has a date, it slides out.
+        self.before.clear();
+        if new.last().is_some_and(|last| last.date.is_none()) {
+            self.before.clone_from(new);
+        }
+        slide
+    }
+
+    fn slide(&mut self, new: &[Arc<Listed>]) -> Slide {
+        let same_place = |a: &Listed, b: &Listed| a.place == b.place;
+        let by = aligned(&self.before, new, same_place).or_else(|| {
+            // Signed URLs, or a session in them: the file's name is what stays.
+            let distinct = are_distinct(&self.before) && are_distinct(new);
+            distinct.then(|| aligned(&self.before, new, |a, b| name(a) == name(b)))?
+        });
+        let Some((was, is)) = by else {
+            return Slide::Unknown;
+        };
+        // Before the first number of all there is none: an old list stays as it is.
+        self.set(self.shift.saturating_add(was), is);
+        Slide::Numbered
+    }
+
+    /// From now on what the lists call `is` is number `number`.
+    pub(super) fn set(&mut self, number: u64, is: u64) {
+        self.shift = number.checked_sub(is).unwrap_or(self.shift);
+    }
+
+    /// True iff numbers were found to mean nothing.
+    pub(super) fn is_needed(&self) -> bool {
+        self.shift > 0
+    }
+
+    /// The list under the numbers that it ought to have.
+    pub(super) fn apply<'a>(&self, list: &'a MediaPlaylist) -> Cow<'a, MediaPlaylist> {
+        let mut list = Cow::Borrowed(list);
+        if self.shift > 0 {
+            let list = list.to_mut();
+            let segments = list.segments.iter_mut().map(Arc::make_mut);
+            let numbers = segments.map(|listed| &mut listed.sequence);
+            for number in numbers.chain(&mut list.unreadable) {
+                *number = number.saturating_add(self.shift);
+            }
+        }
+        list
+    }
+
+    /// The number that the list itself gives: a segment may be encrypted with it.
+    pub(super) fn original(&self, sequence: u64) -> u64 {
+        sequence.saturating_sub(self.shift)
+    }
+}
+
+fn first(segments: &[Arc<Listed>]) -> Option<u64> {
+    segments.first().map(|first| first.sequence)
+}
+
+/// The numbers of one and the same segment in the two lists: where the second one goes on from the
+/// first after as little as can be has slid out; else the other way round, if it is an older one.
+fn aligned(
+    before: &[Arc<Listed>],
+    new: &[Arc<Listed>],
+    same: impl Fn(&Listed, &Listed) -> bool,
+) -> Option<(u64, u64)> {
+    let goes_on = |a: &[Arc<Listed>], b: &[Arc<Listed>]| a.iter().zip(b).all(|(a, b)| same(a, b));
+    let slid = |list: &[Arc<Listed>]| 0..list.len().min(MOST_SLID);
+    let forward = slid(before).find(|&n| goes_on(&before[n..], new));
+    let back = || slid(new).find(|&n| goes_on(before, &new[n..]));
+    match forward {
+        Some(n) => Some((before[n].sequence, first(new)?)),
+        None => Some((first(before)?, new[back()?].sequence)),
+    }
+}
+
+/// What follows the last slash of a URL's path.
+fn name(listed: &Listed) -> &str {
+    let path = listed.url.path();
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+fn are_distinct(segments: &[Arc<Listed>]) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    segments.iter().all(|listed| seen.insert(name(listed)))
+}
