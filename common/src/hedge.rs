@@ -10,14 +10,13 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-/// An attempt that comes in drop by drop is late all the same after so many soft timeouts.
-const DRIPPING: u32 = 6;
-
 /// When to start further attempts, and when to give all of them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hedge {
     /// When the newest attempt has stood still for so long, another one starts.
     pub soft: Duration,
+    /// An attempt that comes in drop by drop is late all the same after so long.
+    pub whole: Duration,
     /// After so long all attempts are given up.
     pub hard: Duration,
     /// At most so many attempts at once.
@@ -99,7 +98,7 @@ impl Hedge {
             let progress = Progress::default();
             attempts.push(attempt(started, progress.clone()));
             started += 1;
-            let late = progress.is_late(self.soft, self.soft * DRIPPING);
+            let late = progress.is_late(self.soft, self.whole);
             tokio::pin!(late);
             loop {
                 tokio::select! {
@@ -124,6 +123,7 @@ mod tests {
 
     const HEDGE: Hedge = Hedge {
         soft: Duration::from_secs(5),
+        whole: Duration::from_secs(30),
         hard: Duration::from_secs(60),
         most: 3,
     };

@@ -17,6 +17,12 @@ const WINDOW_PART: u32 = 6;
 /// The same for a segment. Less would ask twice for what is only slow.
 const SEGMENT_PART: u32 = 3;
 
+/// What comes in drop by drop is asked for again after so many soft timeouts …
+const DRIPPING: u32 = 6;
+
+/// … or after this part of what the list shows (SPEC §5).
+const DRIPPING_PART: u32 = 3;
+
 /// What a list is taken to show before it was seen: as little as the shortest that are met.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
 
@@ -74,6 +80,7 @@ impl Default for Timing {
     fn default() -> Timing {
         let hedge = |soft, hard| Hedge {
             soft: Duration::from_secs(soft),
+            whole: Duration::from_secs(soft) * DRIPPING,
             hard: Duration::from_secs(hard),
             most: MOST_ATTEMPTS,
         };
@@ -106,6 +113,7 @@ impl Timing {
         let scale = |time: Duration| time.mul_f64(factor);
         let hedge = |hedge: Hedge| Hedge {
             soft: scale(hedge.soft),
+            whole: scale(hedge.whole),
             hard: scale(hedge.hard),
             most: hedge.most,
         };
@@ -184,9 +192,19 @@ impl Timing {
     /// The hedge for a list that shows so much of the stream; until that is known, a little.
     #[must_use]
     pub fn hedge_for(&self, hedge: Hedge, window: Option<Duration>) -> Hedge {
+        let unknown = window.is_none();
         let window = window.unwrap_or(UNKNOWN_WINDOW);
         let soft = self.at_most(hedge.soft, window, WINDOW_PART);
-        Hedge { soft, ..hedge }
+        // A list of which nothing is known may be one of a day, and so large.
+        let whole = match unknown {
+            true => soft * DRIPPING,
+            false => self.at_most(hedge.whole, window, DRIPPING_PART),
+        };
+        Hedge {
+            soft,
+            whole,
+            ..hedge
+        }
     }
 
     /// Attempts at a segment's head, and at what has to be there before its body can be.
@@ -194,6 +212,7 @@ impl Timing {
     pub fn head_hedge(&self) -> Hedge {
         Hedge {
             soft: self.head_soft,
+            whole: self.head_soft * DRIPPING,
             hard: self.head_hard,
             most: MOST_ATTEMPTS,
         }
@@ -244,12 +263,18 @@ mod tests {
                 "{target}: {got}"
             );
         }
-        for (window, soft) in [(6.0, 1.0), (12.0, 2.0), (60.0, 5.0)] {
+        for (window, soft, whole) in [
+            (6.0, 1.0, 2.0),
+            (12.0, 2.0, 4.0),
+            (60.0, 5.0, 20.0),
+            (600.0, 5.0, 30.0),
+        ] {
             let hedge = timing.hedge_for(timing.poll_hedge, Some(seconds(window)));
-            assert_eq!((hedge.soft, hedge.hard), (seconds(soft), seconds(90.0)));
+            let expected = (seconds(soft), seconds(whole), seconds(90.0));
+            assert_eq!((hedge.soft, hedge.whole, hedge.hard), expected);
         }
         let hedge = timing.hedge_for(timing.poll_hedge, None);
-        assert_eq!(hedge.soft, seconds(1.0));
+        assert_eq!((hedge.soft, hedge.whole), (seconds(1.0), seconds(6.0)));
         for (window, soft, retry) in [(0.0, 5.0, 2.0), (6.0, 2.0, 1.0), (60.0, 5.0, 2.0)] {
             let window = seconds(window);
             assert_eq!(timing.segment_soft(window), seconds(soft));
