@@ -138,24 +138,18 @@ impl Timing {
         }
     }
 
-    /// How long to wait from one poll to the next of a list with this target duration: at most
-    /// half of it (RFC 8216 §6.3.4), so that a failed poll does not cost a segment. Jitter only
-    /// shortens it.
+    /// How long to wait from one poll to the next of a list at this pace (its target duration, or
+    /// what it shows): at most half of it (RFC 8216 §6.3.4), so that a failed poll does not cost a
+    /// segment. Jitter only shortens it.
     #[must_use]
-    pub fn poll_interval(&self, target_duration: Duration) -> Duration {
-        jitter(
-            self.at_most(self.poll, target_duration, 2)
-                .mul_f64(SHORTENED),
-        )
+    pub fn poll_interval(&self, pace: Duration) -> Duration {
+        jitter(self.at_most(self.poll, pace, 2).mul_f64(SHORTENED))
     }
 
     /// How long to wait after a failed poll.
     #[must_use]
-    pub fn poll_retry(&self, target_duration: Duration) -> Duration {
-        jitter(
-            self.at_most(self.poll_retry, target_duration, 4)
-                .mul_f64(SHORTENED),
-        )
+    pub fn poll_retry(&self, pace: Duration) -> Duration {
+        jitter(self.at_most(self.poll_retry, pace, 4).mul_f64(SHORTENED))
     }
 
     /// How long to wait from one look for a channel's playlists to the next. `lately`: it brought

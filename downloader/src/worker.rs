@@ -97,8 +97,8 @@ struct Run {
     poll: Option<Poll>,
     poll_began: Instant,
     next_poll: Instant,
-    /// By the newest list.
-    target_duration: Duration,
+    /// The newest list's.
+    pace: Duration,
     /// True iff any poll has succeeded.
     worked: bool,
     /// True iff the last poll failed.
@@ -144,7 +144,7 @@ impl Worker {
             poll: None,
             poll_began: Instant::now(),
             next_poll: Instant::now(),
-            target_duration: Duration::ZERO,
+            pace: Duration::ZERO,
             worked: false,
             failing: false,
             works: false,
@@ -238,9 +238,9 @@ impl Run {
             tracing::info!(%channel, %quality, "the media playlist answers again");
         }
         let first = !std::mem::replace(&mut self.worked, true);
-        self.target_duration = list.target_duration;
+        self.pace = list.pace();
         // Counted from when the poll began (RFC 8216 §6.3.4).
-        self.next_poll = self.poll_began + timing.poll_interval(list.target_duration);
+        self.next_poll = self.poll_began + timing.poll_interval(self.pace);
         if list.problems != self.problems {
             for problem in list.problems.since(&self.problems) {
                 tracing::warn!(%channel, %quality, "the media playlist has a bad line: {problem}");
@@ -358,7 +358,7 @@ impl Run {
         }
         self.failing = true;
         let refused = fetch::refusal(error.status()).is_some();
-        self.next_poll = Instant::now() + rendition.timing.poll_retry(self.target_duration);
+        self.next_poll = Instant::now() + rendition.timing.poll_retry(self.pace);
         self.report(Event::WantsSuccessor);
         if refused || !self.worked {
             self.end();

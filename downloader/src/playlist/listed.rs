@@ -102,6 +102,15 @@ impl MediaPlaylist {
     pub fn total(&self) -> Duration {
         self.total
     }
+
+    /// How often it has to be looked at: its target duration, or what it shows if that is less; 0
+    /// if neither is known.
+    #[must_use]
+    pub fn pace(&self) -> Duration {
+        let known = [self.target_duration, self.total];
+        let known = known.into_iter().filter(|time| !time.is_zero());
+        known.min().unwrap_or_default()
+    }
 }
 
 /// A hash of where something is, and which part of it.

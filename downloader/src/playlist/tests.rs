@@ -386,6 +386,24 @@ fn a_duration_that_no_name_can_hold_costs_its_segment() {
 }
 
 #[test]
+fn the_pace_is_the_target_duration_or_what_is_shown_if_that_is_less() {
+    for (target, segments, pace) in [
+        (0, 20, 5000),
+        (2, 20, 2000),
+        (10, 3, 750),
+        (0, 3, 750),
+        (4, 0, 4000),
+        (0, 0, 0),
+    ] {
+        let listed = "#EXTINF:0.25,\na.ts\n".repeat(segments);
+        let list = media(&format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n{listed}"
+        ));
+        assert_eq!(list.pace().as_millis(), pace, "{target} {segments}");
+    }
+}
+
+#[test]
 fn the_number_of_discontinuities_is_no_discontinuity_and_a_dropped_segment_hides_none() {
     let list = media(
         "#EXTM3U\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXTINF:2,\na.ts\n\
