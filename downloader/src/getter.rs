@@ -19,7 +19,7 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::AttemptError;
+use self::attempt::{AttemptError, Got};
 use crate::metrics::{METRICS, labels};
 use crate::playlist::Encryption;
 use crate::recorded::{Recorded, Since};
@@ -40,6 +40,8 @@ pub enum Outcome {
     Known,
     /// It got its final name, and there is another one of its start and duration.
     Beside,
+    /// It is not what there is of its start and duration; it was only compared.
+    Other,
     /// It cannot be had from there, not now and not later.
     Lost(Loss),
     /// It did not come this time.
@@ -167,6 +169,12 @@ impl Job {
         }
     }
 
+    /// True iff nothing of it is kept: what is compared with a date that only we gave it would be
+    /// at a wrong one if it is something else.
+    fn only_compares(&self) -> bool {
+        self.is_probe && !self.wanted.dated
+    }
+
     /// What operators see of it.
     pub(crate) fn fetching(&self) -> &Arc<Fetching> {
         let new = || Arc::new(Fetching::new(&self.wanted));
@@ -245,15 +253,20 @@ impl Getter {
             self.tell_known(wanted, there);
             return Outcome::Known;
         }
+        if job.only_compares() && there.is_none() {
+            return Outcome::Stopped;
+        }
         match self.hedged(job, stops).await {
-            Ok(committed) if there.is_some() && committed.segment.is_full() => {
+            Ok(Got::Compared(true)) => Outcome::Known,
+            Ok(Got::Compared(false)) => Outcome::Other,
+            Ok(Got::Committed(committed)) if there.is_some() && committed.segment.is_full() => {
                 if committed.existed {
                     return Outcome::Known;
                 }
                 self.tell_date_again(wanted);
                 Outcome::Beside
             }
-            Ok(committed) => Outcome::Recorded(committed.segment.kind()),
+            Ok(Got::Committed(committed)) => Outcome::Recorded(committed.segment.kind()),
             Err(AttemptError::Gone(status)) => Outcome::Lost(Loss::Gone(status)),
             Err(AttemptError::Missing(status)) => Outcome::Missing(status),
             // Of the segment itself: a key or an init section that is too large is no more than
@@ -275,7 +288,7 @@ impl Getter {
     /// the body ends with the hard timeout of the head, every other with that of the body: others
     /// wait for its place. At an end like this or a stop all attempts end in their own way, so
     /// that what each has is kept.
-    async fn hedged(&self, job: &Job, stops: &Stops) -> Result<Committed, AttemptError> {
+    async fn hedged(&self, job: &Job, stops: &Stops) -> Result<Got, AttemptError> {
         let begun = Instant::now();
         let tried = Stops {
             shutdown: stops.shutdown.clone(),
@@ -308,7 +321,7 @@ impl Getter {
                 tokio::select! {
                     biased;
                     Some(outcome) = attempts.next() => match outcome {
-                        Ok(committed) => return Ok(committed),
+                        Ok(got) => return Ok(got),
                         Err(error) => {
                             job.fetching().failed(&error);
                             // That it was cut says less than why others failed before.

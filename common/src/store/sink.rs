@@ -97,6 +97,25 @@ impl Spool {
         committed.await?
     }
 
+    /// True iff there is a file of the name that `named` makes of the content's hash; either way
+    /// nothing is left of what was written.
+    pub(super) async fn only_compare(
+        mut self,
+        named: impl FnOnce(SegmentHash) -> String + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let mut sink = self.sink().await?;
+        let pending = std::mem::take(&mut self.pending);
+        let path = sink.temp.path.clone();
+        let look = move || {
+            sink.write_all(&pending)?;
+            let hash = sink.hash();
+            let path = sink.directory.join(named(hash));
+            let there = path.try_exists();
+            there.map_err(|error| StoreError::new("look for", &path, error))
+        };
+        blocking(path, look).await
+    }
+
     /// Hands what is pending to a blocking thread, once the one before is done.
     async fn flush(&mut self) -> Result<(), StoreError> {
         let mut sink = self.sink().await?;
@@ -201,13 +220,16 @@ impl Sink {
         Ok(())
     }
 
+    fn hash(&mut self) -> SegmentHash {
+        SegmentHash::from_bytes(std::mem::take(&mut self.hasher).finalize().into())
+    }
+
     /// What `named` made, and whether the file was there before.
     fn commit<T>(
         mut self,
         named: impl FnOnce(SegmentHash) -> Result<(String, T), CommitError>,
     ) -> Result<(T, bool), CommitError> {
-        let digest = std::mem::take(&mut self.hasher).finalize();
-        let (name, made) = named(SegmentHash::from_bytes(digest.into()))?;
+        let (name, made) = named(self.hash())?;
         let path = self.directory.join(name);
         let error = |action, source| StoreError::new(action, &path, source);
         if path.try_exists().map_err(|e| error("look for", e))? {

@@ -117,6 +117,16 @@ impl SegmentWriter {
         .await
     }
 
+    /// True iff the same is there in full already; either way nothing is left of what was written.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn only_compare(self) -> Result<bool, StoreError> {
+        let (start, duration) = (self.start, self.duration);
+        let named = move |hash| Segment::new(start, duration, FinalType::Full, hash).to_string();
+        self.spool.only_compare(named).await
+    }
+
     async fn finish(
         self,
         named: impl FnOnce(SegmentHash) -> Result<Segment, CommitError> + Send + 'static,
@@ -217,6 +227,14 @@ mod tests {
         assert_eq!(place.names(), [committed.segment.to_string()]);
         let file = place.directory().join(committed.segment.to_string());
         assert_eq!(fs::read(file).unwrap(), content);
+
+        // What is only compared leaves nothing.
+        for (content, same) in [(content.as_slice(), true), (b"other", false)] {
+            let mut writer = place.writer().await.unwrap();
+            writer.write(Bytes::copy_from_slice(content)).await.unwrap();
+            assert_eq!(writer.only_compare().await.unwrap(), same);
+            assert_eq!(place.names(), [committed.segment.to_string()]);
+        }
 
         // The same again: already there is success, and the temporary file goes.
         let mut writer = place.writer().await.unwrap();

@@ -53,6 +53,14 @@ pub(super) enum AttemptError {
     Stopped,
 }
 
+/// What became of a body that came to its end.
+pub(super) enum Got {
+    /// It has its final name.
+    Committed(Committed),
+    /// It was only compared with what is there: true iff it is the same.
+    Compared(bool),
+}
+
 /// An answer whose head is there, and the file that it goes to.
 struct Opened {
     writer: SegmentWriter,
@@ -76,7 +84,7 @@ impl Getter {
         stops: &Stops,
         number: usize,
         progress: Progress,
-    ) -> Result<Committed, AttemptError> {
+    ) -> Result<Got, AttemptError> {
         let begun = Instant::now();
         job.fetching().attempts.fetch_add(1, Ordering::Relaxed);
         let Opened {
@@ -132,20 +140,22 @@ impl Getter {
         match end {
             End::Proper if received == 0 => {
                 // Kept for whoever looks into it, but there may be more at the next attempt.
-                if job.kept.fetch_max(1, Ordering::Relaxed) == 0 {
+                if !job.only_compares() && job.kept.fetch_max(1, Ordering::Relaxed) == 0 {
                     self.count(&writer.commit(FinalType::Suspect).await?);
                 }
                 Err(AttemptError::Empty(http::shown(&job.wanted.url)))
             }
+            End::Proper if job.only_compares() => Ok(Got::Compared(writer.only_compare().await?)),
             End::Proper => {
                 let committed = writer.commit(self.kind(job, begun)).await?;
                 self.count(&committed);
-                Ok(committed)
+                Ok(Got::Committed(committed))
             }
             End::CutOff(error) => {
                 // Behind a wrong padding there may be anything but video.
                 let is_video = !matches!(error, AttemptError::Decrypt { .. });
-                if is_video && received > job.kept.load(Ordering::Relaxed) {
+                let is_kept = is_video && !job.only_compares();
+                if is_kept && received > job.kept.load(Ordering::Relaxed) {
                     self.count(&writer.commit(FinalType::Partial).await?);
                     job.kept.fetch_max(received, Ordering::Relaxed);
                 }

@@ -169,7 +169,7 @@ impl Downloads {
                 return;
             }
             Outcome::Known | Outcome::Stopped => return,
-            Outcome::Beside => {
+            Outcome::Beside | Outcome::Other => {
                 if queued.job.is_probe {
                     lock(&self.timeline).begin_again();
                 }

@@ -131,3 +131,28 @@ async fn numbers_that_stand_still_lose_nothing() {
     assert_eq!(metrics.sum("segments_missed_total", &[]), 0.0);
     assert_eq!(metrics.sum("segments_known_total", &[]), 0.0);
 }
+
+/// The encoder begins again, with its numbers and names, and nothing says when: all of the new run
+/// comes behind the old one, and nothing of it stands where the old one was.
+#[tokio::test]
+async fn what_begins_again_without_dates_takes_no_place_of_what_was() {
+    let mut scene = Scene::new(LiveOptions {
+        dates: Dates::Never,
+        ..LiveOptions::default()
+    })
+    .await;
+    let mut all = scene.push(5);
+    let _downloader = scene.record().await;
+    wait_for_count(&scene, 5).await;
+    scene.stream.restart(true);
+    for count in 6..9 {
+        all.extend(scene.push(1));
+        wait_for_count(&scene, count).await;
+    }
+    // The names are in the order of their starts.
+    for (name, segment) in scene.full().iter().zip(&all) {
+        let hash = tests::content::sha256_base64(&segment.content);
+        assert!(name.contains(&hash), "{name} of {:?}", scene.full());
+    }
+    assert_eq!(scene.node.wrong_hashes("test", "source"), [""; 0]);
+}
