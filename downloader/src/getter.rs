@@ -31,6 +31,9 @@ use crate::watch::Fetching;
 /// A full disk fails every segment: one line a minute says it.
 const SELDOM: Duration = Duration::from_secs(60);
 
+/// No clock is ahead of ours by more seconds, unless one of the two is wrong.
+const AHEAD: f64 = 60.0;
+
 /// How a try ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -363,7 +366,8 @@ impl Getter {
         let [channel, quality] = labels(&self.channel, &self.quality);
         let latest = METRICS.latest.with_label_values(&[channel, quality]);
         let start = committed.segment.start_micros() as f64 / 1e6;
-        latest.set(latest.get().max(start));
+        let now = chrono::Utc::now().timestamp_micros() as f64 / 1e6;
+        latest.set(latest.get().max(believable(start, now)));
         if committed.existed {
             return;
         }
@@ -423,6 +427,12 @@ impl Getter {
     }
 }
 
+/// A start for `latest_segment`, in seconds since 1970: one wrong date would hide for years that
+/// nothing is recorded any more, so that one from the future is now.
+fn believable(start: f64, now: f64) -> f64 {
+    if start > now + AHEAD { now } else { start }
+}
+
 /// Whole segments of AES-128 with a key that anybody may fetch; all else is made to keep
 /// recorders out.
 fn is_supported(encryption: &Encryption) -> bool {
@@ -432,6 +442,13 @@ fn is_supported(encryption: &Encryption) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_from_the_future_hides_no_silence() {
+        for (start, shown) in [(900.0, 900.0), (1059.0, 1059.0), (1e9, 1000.0)] {
+            assert!((believable(start, 1000.0) - shown).abs() < 1e-9, "{start}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_said_seldom_is_said_again_after_a_minute() {
