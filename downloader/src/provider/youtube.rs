@@ -18,6 +18,9 @@ const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
 /// What it complains about is told up to this length.
 const MAX_COMPLAINT: usize = 300;
 
+/// What `yt-dlp` calls a video that is not live now, or not any more.
+const NOT_LIVE: [&str; 4] = ["was_live", "post_live", "is_upcoming", "not_live"];
+
 /// A live video of YouTube's.
 #[derive(Debug, Clone)]
 pub struct YoutubeProvider {
@@ -39,6 +42,7 @@ impl YoutubeProvider {
             Err(_) => return Err(self.problem(format!("no answer in {limit:?}"))),
         };
         let url = read_url(&output).map_err(|problem| self.problem(problem))?;
+        let url = url.ok_or(ProviderError::Offline)?;
         Ok(Found {
             sources: vec![Source {
                 quality,
@@ -115,14 +119,24 @@ impl YoutubeProvider {
     }
 }
 
-/// The media playlist in what the program wrote.
-fn read_url(output: &[u8]) -> Result<Url, String> {
+/// The media playlist in what the program wrote; none if the video is not live.
+fn read_url(output: &[u8]) -> Result<Option<Url>, String> {
     let video: Value =
         serde_json::from_slice(output).map_err(|error| format!("it wrote no JSON: {error}"))?;
+    let status = video["live_status"].as_str();
+    if video["is_live"] == Value::Bool(false) || status.is_some_and(|it| NOT_LIVE.contains(&it)) {
+        return Ok(None);
+    }
+    // Anything else may be a file of gigabytes.
+    if let Some(protocol) = video["protocol"].as_str()
+        && !protocol.starts_with("m3u8")
+    {
+        return Err(format!("its url is no playlist, but for {protocol:?}"));
+    }
     let url = video["url"].as_str().ok_or("its JSON has no url")?;
     let url = Url::parse(url).map_err(|error| format!("its url cannot be read: {error}"))?;
     match url.scheme() {
-        "http" | "https" => Ok(url),
+        "http" | "https" => Ok(Some(url)),
         other => Err(format!("its url has the scheme {other:?}")),
     }
 }
@@ -177,6 +191,10 @@ mod tests {
             ("echo nonsense", "no JSON"),
             ("echo '{}'", "no url"),
             (r#"echo '{"url":"file:///etc/passwd"}'"#, "\"file\""),
+            (
+                r#"echo '{"url":"http://m/a.mp4","protocol":"https"}'"#,
+                "\"https\"",
+            ),
         ] {
             let (_directory, path) = program(script);
             let error = find(&path).await.unwrap_err().to_string();
@@ -185,5 +203,30 @@ mod tests {
         let (_directory, path) =
             program("echo 'ERROR: The channel is not currently live' >&2; exit 1");
         assert!(find(&path).await.unwrap_err().is_offline());
+    }
+
+    #[test]
+    fn what_was_live_or_will_be_is_not_live() {
+        let table = [
+            (r#""is_live":true,"live_status":"is_live""#, true),
+            (r#""protocol":"m3u8_native""#, true),
+            (
+                r#""is_live":null,"live_status":null,"protocol":"m3u8""#,
+                true,
+            ),
+            (r#""is_live":false,"protocol":"https""#, false),
+            (r#""live_status":"was_live""#, false),
+            (r#""live_status":"post_live""#, false),
+            (r#""live_status":"is_upcoming""#, false),
+            (r#""live_status":"not_live""#, false),
+        ];
+        for (fields, live) in table {
+            let text = format!(r#"{{"url":"http://m/a.m3u8",{fields}}}"#);
+            let url = read_url(text.as_bytes()).unwrap();
+            assert_eq!(url.is_some(), live, "{fields}");
+        }
+        // A recording may have no URL of its own.
+        let text = br#"{"is_live":false,"requested_formats":[]}"#;
+        assert_eq!(read_url(text), Ok(None));
     }
 }
