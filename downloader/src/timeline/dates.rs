@@ -80,7 +80,8 @@ pub(super) fn implied(segments: &[Arc<Listed>]) -> Option<Vec<DateTime<Utc>>> {
 }
 
 /// The first jump of a date at a new segment: its own against where the one before it ends.
-/// A discontinuity announces a jump.
+/// A discontinuity announces a jump. Where all dates are whole seconds they are cut, and a jump of
+/// less than one is none.
 pub(super) fn skew(
     segments: &[Arc<Listed>],
     matching: &[Option<DateTime<Utc>>],
@@ -93,8 +94,14 @@ pub(super) fn skew(
             let expected = after(starts[n - 1], segments[n - 1].duration);
             let start = segments[n].date?;
             let difference = start - expected;
-            (difference.abs() > SKEW).then_some(Skew { start, difference })
+            let is_cut = || difference.abs() < ROUNDED && are_whole(segments);
+            (difference.abs() > SKEW && !is_cut()).then_some(Skew { start, difference })
         })
+}
+
+fn are_whole(segments: &[Arc<Listed>]) -> bool {
+    let mut dates = segments.iter().filter_map(|listed| listed.date);
+    dates.all(|date| date.timestamp_subsec_nanos() == 0)
 }
 
 pub(super) fn after(start: DateTime<Utc>, duration: SegmentDuration) -> DateTime<Utc> {

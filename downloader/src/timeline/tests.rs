@@ -217,8 +217,13 @@ fn short_segments_with_dates_to_the_whole_second_are_told_apart() {
     let Playlist::Media(media) = read(text.as_bytes(), &base).unwrap() else {
         panic!("a master playlist");
     };
-    let news = Timeline::default().update(&media, at(9.0));
-    assert_eq!(shown(&news), "0@0 1@0.5 2@1 3@1.5 4@2 5@2.5");
+    let mut timeline = Timeline::default();
+    let mut first = media.clone();
+    first.segments.truncate(1);
+    timeline.update(&first, at(9.0));
+    let news = timeline.update(&media, at(9.0));
+    assert_eq!(shown(&news), "1@0.5 2@1 3@1.5 4@2 5@2.5");
+    assert_eq!(news.skew, None);
 }
 
 #[test]
@@ -273,6 +278,10 @@ fn skew_is_an_unannounced_jump_of_more_than_10_ms() {
         ("a@0 b!@5", None),
         ("a@0 b c@4.5", Some(500)),
         ("a$@0 b@7", None),
+        // Cut to the second.
+        ("a@0 b@1", Some(-1000)),
+        ("a@0 b@2 c@4 d@5 e@8", Some(-1000)),
+        ("a@0 b@2 c@3.5 d@5.5", Some(-500)),
     ];
     for (segments, expected) in table {
         let mut timeline = Timeline::default();
