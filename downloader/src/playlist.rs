@@ -14,6 +14,7 @@ mod ranges;
 mod reading;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use url::Url;
 

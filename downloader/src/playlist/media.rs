@@ -12,6 +12,7 @@ use super::advertisements::{AD_CLASS, Advertisements};
 use super::attributes::Attributes;
 use super::listed::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist, place};
 use super::ranges::{self, Ranges};
+use super::variables::Variables;
 use super::{PlaylistError, resolve};
 
 /// A week of segments of 2 s: more in one list is an attack or a mistake.
@@ -57,6 +58,7 @@ pub(super) struct Reader<'a> {
     /// True iff a line about encryption that we can follow stands before the segment to come.
     has_key: bool,
     ranges: Ranges,
+    variables: Variables,
     advertisements: Advertisements,
 }
 
@@ -79,6 +81,7 @@ impl<'a> Reader<'a> {
             no_key: None,
             has_key: false,
             ranges: Ranges::default(),
+            variables: Variables::default(),
             advertisements: Advertisements::default(),
         }
     }
@@ -112,6 +115,8 @@ impl<'a> Reader<'a> {
         let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
         let name = name.trim_end();
         self.plain &= match name {
+            // With another value the same lines say something else.
+            "EXT-X-DEFINE" => false,
             "EXT-X-BYTERANGE" | "EXT-X-SCTE35-OUT" | "EXT-X-SCTE35-IN" => false,
             "EXT-X-DATERANGE" => !value.contains(AD_CLASS),
             // Where they belong they do no harm.
@@ -134,6 +139,11 @@ impl<'a> Reader<'a> {
                 let range = Attributes::new(value);
                 if let Err(why) = self.advertisements.date_range(range, segments) {
                     self.problem(why);
+                }
+            }
+            "EXT-X-DEFINE" => {
+                if let Err(why) = self.variables.define(Attributes::new(value), self.base) {
+                    self.problem(format!("EXT-X-DEFINE: {why}"));
                 }
             }
             "EXT-X-SCTE35-OUT" | "EXT-X-SCTE35-IN" => {
@@ -163,6 +173,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn resolve(&self, uri: &str) -> Result<Url, String> {
+        resolve(self.base, &self.variables.apply(uri)?)
+    }
+
     fn problem(&mut self, problem: String) {
         self.plain = false;
         self.list.problems.add(problem);
@@ -190,7 +204,7 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, attributes: Attributes<'_>) {
         let url = attributes.get("URI").ok_or("it has no URI".to_owned());
-        let url = url.and_then(|uri| resolve(self.base, uri));
+        let url = url.and_then(|uri| self.resolve(uri));
         let range = match attributes.get("BYTERANGE") {
             // Without an offset it begins at 0 (RFC 8216 §4.3.2.5).
             Some(text) => ranges::parse(text, 0)
@@ -228,7 +242,7 @@ impl<'a> Reader<'a> {
             self.encryption = None;
             return;
         }
-        let key = match attributes.get("URI").map(|uri| resolve(self.base, uri)) {
+        let key = match attributes.get("URI").map(|uri| self.resolve(uri)) {
             Some(Ok(url)) => Some(url),
             Some(Err(why)) => {
                 self.problem(format!("EXT-X-KEY: {why}"));
@@ -300,7 +314,7 @@ impl<'a> Reader<'a> {
         range: Option<&str>,
         duration: Option<Result<SegmentDuration, String>>,
     ) -> Result<(Url, Option<ByteRange>, SegmentDuration), String> {
-        let url = resolve(self.base, uri)?;
+        let url = self.resolve(uri)?;
         let range = range.map(|text| self.ranges.next(&url, text)).transpose();
         let duration = duration.ok_or("no EXTINF before its URI")?;
         let duration = duration.map_err(|text| format!("its duration is {text:?}"))?;

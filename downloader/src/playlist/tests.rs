@@ -422,6 +422,23 @@ fn the_number_of_discontinuities_is_no_discontinuity_and_a_dropped_segment_hides
 }
 
 #[test]
+fn variables_stand_in_uris_of_all_kinds() {
+    let list = media(
+        "#EXTM3U\n#EXT-X-DEFINE:NAME=\"v\",VALUE=\"x/y\"\n#EXT-X-MAP:URI=\"{$v}/i.mp4\"\n\
+         #EXT-X-KEY:METHOD=AES-128,URI=\"{$v}/k\"\n#EXTINF:2,\n{$v}/a.ts\n\
+         #EXTINF:2,\n{$none}/b.ts\n",
+    );
+    let first = &list.segments[0];
+    let key = first.encryption.as_ref().unwrap().key.as_ref().unwrap();
+    let init = &first.init.as_ref().unwrap().url;
+    let paths = [&first.url, init, key].map(|url| url.path().to_owned());
+    for (path, end) in paths.iter().zip(["/x/y/a.ts", "/x/y/i.mp4", "/x/y/k"]) {
+        assert!(path.ends_with(end), "{path}");
+    }
+    assert_eq!(list.unreadable, [1]);
+}
+
+#[test]
 fn what_is_no_playlist_is_an_error_that_says_so() {
     let error = read(b"<html>no</html>", &base()).unwrap_err();
     assert!(error.to_string().contains("<html>no</html>"), "{error}");
