@@ -14,7 +14,7 @@ use crate::mpegts::video::{self, Access};
 pub struct Footage {
     /// What is in it.
     pub media: Media,
-    /// The stream of pictures; without one, that of sound.
+    /// The stream of pictures; without any, that of sound.
     pub main: Stream,
     /// When its first picture is shown, in ticks; without pictures, when its first sound is heard.
     pub shown: i64,
@@ -61,19 +61,28 @@ impl Footage {
     /// As [`demux`].
     pub fn read(bytes: &[u8], start: DateTime<Utc>, damage: Damage) -> Result<Footage, TsError> {
         let media = demux(bytes, damage)?;
-        let main = media.program.video().or(media.program.sound());
-        let nothing = TsError {
+        // An encoder that falters may announce pictures and have sound alone for a while.
+        let announced = [media.program.video(), media.program.sound()];
+        let mut found = announced.into_iter().flatten().filter_map(|main| {
+            let shown = media.of(main.pid).map(|unit| unit.pts).min()?;
+            Some((main, shown))
+        });
+        let (main, shown) = found.next().ok_or(TsError {
             offset: bytes.len(),
             problem: crate::mpegts::Problem::NoProgram,
-        };
-        let main = main.ok_or(nothing.clone())?;
-        let shown = media.of(main.pid).map(|unit| unit.pts).min();
+        })?;
         Ok(Footage {
             main,
-            shown: shown.ok_or(nothing)?,
+            shown,
             media,
             start: start.timestamp_micros(),
         })
+    }
+
+    /// True iff pictures are announced and none is there.
+    #[must_use]
+    pub fn lacks_pictures(&self) -> bool {
+        self.media.program.video().is_some() && !self.main.codec.is_video()
     }
 
     /// When its first picture is shown, in microseconds since 1970.

@@ -45,7 +45,14 @@ pub(crate) async fn frame(
     let nothing = || ApiError::NotAcceptable("timestamp: there are no pictures".to_owned());
     let stretch = usable(job, stretch).await?.ok_or_else(nothing)?;
     let source = stretch.sources.first().ok_or_else(nothing)?;
-    let footage = load(job, source).await?.footage;
+    let mut footage = load(job, source).await?.footage;
+    let mut earlier = stretch.before.iter().rev();
+    // What was on the screen stays there while an encoder gives none.
+    while footage.lacks_pictures()
+        && let Some(source) = earlier.next()
+    {
+        footage = load(job, source).await?.footage;
+    }
     let pictures = footage.pictures();
     let target = target(&pictures, instant.timestamp_micros()).ok_or_else(nothing)?;
     let mut units: Vec<Unit> = Vec::new();
@@ -54,7 +61,7 @@ pub(crate) async fn frame(
         None => {
             // It needs what comes before, back to a key picture.
             let mut next = footage.shown;
-            for before in stretch.before.iter().rev() {
+            for before in earlier {
                 let Ok(mut before) = load(job, before).await.map(|loaded| loaded.footage) else {
                     break;
                 };

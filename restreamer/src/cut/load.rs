@@ -17,6 +17,8 @@ use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::TsError;
+use crate::mpegts::packet::packets;
+use crate::mpegts::renumber::program_of;
 use crate::routes::segments::content_type;
 
 /// More than that is no segment of some seconds, in bytes.
@@ -201,6 +203,36 @@ pub(crate) async fn usable(job: &Job, mut stretch: Stretch) -> Result<Option<Str
     stretch.after = None;
     let is_left = !stretch.sources.is_empty() && stretch.from < stretch.until;
     Ok(is_left.then_some(stretch))
+}
+
+/// Stretches without segments at their start which announce pictures and have none (an encoder
+/// falters): what is coded anew is made like its first segment. One in which none has any is left as it
+/// is.
+pub(super) async fn from_first_pictures(stretches: Vec<Stretch>) -> Vec<Stretch> {
+    let fallback = stretches.clone();
+    let work = blocking(move || {
+        let mut stretches = stretches;
+        for stretch in &mut stretches {
+            let first = stretch.sources.iter().position(|it| !lacks_pictures(it));
+            let lacking = stretch.sources.drain(..first.unwrap_or(0));
+            stretch.before.extend(lacking);
+        }
+        stretches
+    });
+    work.await.unwrap_or(fallback)
+}
+
+/// True iff a segment of MPEG-TS announces pictures and no packet of it has any. Of what cannot be read
+/// others will tell.
+fn lacks_pictures(source: &Source) -> bool {
+    let Ok(bytes) = std::fs::read(&source.path) else {
+        return false;
+    };
+    let Some(video) = program_of(&bytes).and_then(|program| program.video()) else {
+        return false;
+    };
+    let mut packets = packets(&bytes).filter_map(|(_, packet)| packet.ok());
+    !packets.any(|packet| packet.pid() == video.pid && packet.has_payload())
 }
 
 /// What kind of pictures a file of MP4 has, if it has any.

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::encode::{EncodeError, Target, cross_fade, encode};
 use super::exact::{ExactError, Piece, pieces, retimed};
-use super::load::{self, LoadError};
+use super::load::{self, LoadError, from_first_pictures};
 use super::plan::{Clip, Part};
 use super::request::CutType;
 use super::stretch::Stretch;
@@ -65,14 +65,14 @@ async fn usable_parts(job: &Job, parts: Vec<Part>) -> Result<VecDeque<Part>, Loa
             Part::Encode(clips) => {
                 let mut kept = Vec::new();
                 for Clip { stretches, fade } in clips {
-                    let stretches = usable(stretches).await?;
+                    let stretches = from_first_pictures(usable(stretches).await?).await;
                     kept.push(Clip { stretches, fade });
                 }
                 Part::Encode(kept)
             }
             Part::CrossFade { from, to, fade } => Part::CrossFade {
-                from: usable(from).await?,
-                to: usable(to).await?,
+                from: from_first_pictures(usable(from).await?).await,
+                to: from_first_pictures(usable(to).await?).await,
                 fade,
             },
         });
@@ -185,11 +185,11 @@ fn exact(job: Job, stretch: Stretch) -> Pieces {
 
 /// A stretch, all of it coded anew, as pieces.
 fn anew(job: Job, stretch: Stretch) -> Pieces {
-    let clip = Clip {
-        stretches: vec![stretch],
-        fade: None,
-    };
     let begun = stream::once(async move {
+        let clip = Clip {
+            stretches: from_first_pictures(vec![stretch]).await,
+            fade: None,
+        };
         let running = encode(&job, Target::Alike, vec![clip]).await;
         first_of(running.map_err(EncodeError::from)?).await
     });
@@ -231,8 +231,10 @@ async fn first_of(mut running: Running) -> Result<(Start, Vec<u8>, ByteStreamRes
             chrono::DateTime::UNIX_EPOCH,
             Damage::IsSkipped,
         );
+        let is_enough = is_all || first.len() > MAX_BEFORE_START;
         match footage {
-            Ok(footage) => {
+            // What has come may be the sound before the first picture.
+            Ok(footage) if is_enough || !footage.lacks_pictures() => {
                 let units = footage.media.units.iter();
                 let start = Start {
                     shown: footage.shown,
@@ -245,10 +247,8 @@ async fn first_of(mut running: Running) -> Result<(Start, Vec<u8>, ByteStreamRes
                 });
                 return Ok((start, first, rest.chain(running).boxed()));
             }
-            Err(error) if is_all || first.len() > MAX_BEFORE_START => {
-                return Err(ExactError::Made(error));
-            }
-            Err(_) => {}
+            Err(error) if is_enough => return Err(ExactError::Made(error)),
+            _ => {}
         }
     }
 }

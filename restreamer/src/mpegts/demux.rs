@@ -293,10 +293,8 @@ impl Demuxer {
             problem: Problem::NoProgram,
         })?;
         self.units.sort_by_key(|unit| unit.offset);
-        let lead = match program.video() {
-            Some(video) => self.leads.get(&video.pid),
-            None => self.leads.values().min(),
-        };
+        let pictures = program.video().and_then(|it| self.leads.get(&it.pid));
+        let lead = pictures.or(self.leads.values().min());
         Ok(Media {
             lead: lead.map_or(0, |lead| (*lead).clamp(0, MAX_LEAD)),
             program,

@@ -3,6 +3,7 @@
 mod encoded;
 mod exact;
 mod field;
+mod hiccups;
 mod life;
 mod pictures;
 mod rough;

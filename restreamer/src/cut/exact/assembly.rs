@@ -68,7 +68,7 @@ impl Reel {
         slots.extend(self.coded_anew(&choice.head, delay, None));
         slots.extend(self.coded_anew(&choice.tail, delay, last_copied));
         let shown = slots.iter().map(|slot| slot.unit().pts).min();
-        let main = self.footages[0].main;
+        let main = self.main();
         // What is there for its pictures only was heard before, if the stretch began before.
         let others = footages
             .clone()
@@ -88,7 +88,11 @@ impl Reel {
         let lead = self.footages.iter().map(|footage| footage.media.lead).min();
         let lead = lead.unwrap_or(0);
         let first = slots.first().map(Slot::unit);
-        let shown = shown.or(first.map(|unit| unit.pts));
+        let heard = first.map(|unit| unit.pts);
+        let shown = match self.first().lacks_pictures() {
+            true => heard,
+            false => shown.or(heard),
+        };
         let lowest = first.map(|unit| unit.dts);
         Assembly {
             start: shown.zip(lowest).map(|(shown, lowest)| Start {
@@ -131,7 +135,7 @@ impl Reel {
         delay: i64,
         mut last: Option<i64>,
     ) -> impl Iterator<Item = Slot> + 'a {
-        let main = self.footages[0].main;
+        let main = self.main();
         numbers.iter().enumerate().map(move |(number, at)| {
             let like = self.unit(*at);
             let after = last.map_or(i64::MIN, |last| last + 1);

@@ -49,7 +49,6 @@ pub(super) fn begin(stretch: &Stretch) -> Result<Begun, ExactError> {
     let mut bytes = 0;
     let mut load = |source| load(source, &mut bytes);
     let mut reel = Reel::new(load(&sources[0])?);
-    supported(&reel, &sources[0])?;
     let mut edges = Edges {
         begins: true,
         ends: false,
@@ -60,7 +59,10 @@ pub(super) fn begin(stretch: &Stretch) -> Result<Begun, ExactError> {
     let mut is_all = sources.len() == 1;
     let choose = |reel: &Reel, is_all| reel.choose(Some(edges.from), edges.until, is_all);
     let mut choice = loop {
-        if !reel.codec().is_video() {
+        supported(&reel, &sources[0])?;
+        // Of sound alone there is nothing to choose; nor where pictures are announced that do not come.
+        let is_sound = reel.program().video().is_none();
+        if is_sound || reel.pictures().is_empty() && next == MAX_SEGMENTS {
             break Choice::default();
         }
         if let Some(choice) = choose(&reel, is_all) {

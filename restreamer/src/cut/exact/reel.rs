@@ -3,7 +3,7 @@
 use crate::footage::{self, Footage, Picture};
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
-use crate::mpegts::tables::{Codec, Program};
+use crate::mpegts::tables::{Codec, Program, Stream};
 use crate::mpegts::time::{TICKS_A_SECOND, ticks};
 use crate::mpegts::video;
 
@@ -87,9 +87,16 @@ impl Reel {
         }
     }
 
+    /// The stream of pictures; without any, that of sound.
+    pub(super) fn main(&self) -> Stream {
+        let mut streams = self.footages.iter().map(|footage| footage.main);
+        let pictures = streams.find(|main| main.codec.is_video());
+        pictures.unwrap_or(self.footages[0].main)
+    }
+
     /// How it is coded.
     pub(super) fn codec(&self) -> Codec {
-        self.footages[0].main.codec
+        self.main().codec
     }
 
     pub(super) fn program(&self) -> &Program {
@@ -152,6 +159,11 @@ impl Reel {
         Ok(())
     }
 
+    /// The first segment that is more than what others need.
+    pub(super) fn first(&self) -> &Footage {
+        &self.footages[self.context.0]
+    }
+
     pub(super) fn last(&self) -> &Footage {
         &self.footages[self.footages.len() - 1]
     }
@@ -173,7 +185,7 @@ impl Reel {
         let pts = encode.iter().map(|at| self.pictures[*at].pts);
         let (first, last) = (pts.clone().min()?, pts.max()?);
         let shift = WANTED_FROM - first;
-        let program = Program::of(self.footages[0].main);
+        let program = Program::of(self.main());
         let mut muxer = Muxer::new(program, 0);
         let parameters = self.parameters(begin);
         for at in begin..=end {

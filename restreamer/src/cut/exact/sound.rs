@@ -60,14 +60,19 @@ impl Reel {
 
     /// From when until when sound is taken, in ticks.
     pub(super) fn sound_span(&self, choice: &Choice, edges: Edges) -> (i64, i64) {
-        let first = &self.footages[0];
-        let last = self.last();
-        let (from, until) = if self.pictures.is_empty() {
-            (first.pts(edges.from), last.pts(edges.until))
-        } else {
+        let (first, last) = (self.first(), self.last());
+        let (mut from, mut until) = match self.pictures.is_empty() {
+            true => (first.pts(edges.from), last.pts(edges.until)),
             // Without a picture, nothing is heard either.
-            self.span(choice).unwrap_or((0, 0))
+            false => self.span(choice).unwrap_or((0, 0)),
         };
+        // But for a segment at the edge in which all pictures are missing.
+        if first.lacks_pictures() {
+            from = first.pts(edges.from);
+        }
+        if last.lacks_pictures() {
+            until = last.pts(edges.until);
+        }
         (
             if edges.begins { from } else { i64::MIN },
             if edges.ends { until } else { i64::MAX },
