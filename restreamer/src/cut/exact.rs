@@ -25,13 +25,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::behind;
 use super::encode::EncodeError;
-use super::stretch::Stretch;
+use super::stretch::{Source, Stretch};
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Job};
 use crate::mpegts::TsError;
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
-use crate::mpegts::retime::Start;
+use crate::mpegts::retime::{Place, Start};
 
 use self::assembly::{Assembly, Slot};
 use self::begin::{Begun, begin, end};
@@ -48,12 +48,13 @@ const CHUNKS: usize = 2;
 pub(crate) enum Piece {
     /// A stretch begins, whose times have nothing to do with what was before it.
     Begins(Start),
-    /// The first packets that were made for an edge of the stretch.
-    Edge(Vec<u8>),
+    /// The first packets that were made for an edge of the stretch, and what all of them begin with, if
+    /// that is known.
+    Edge(Vec<u8>, Option<Place>),
     /// More of them.
     Data(Vec<u8>),
     /// A segment of the stretch, all of it.
-    Whole(PathBuf),
+    Whole(Source),
 }
 
 /// Why there is no cut, or why it broke off.
@@ -153,7 +154,7 @@ async fn send(job: &Job, stretch: Stretch, sender: &Sender) -> Result<(), ExactE
     });
     edge.send(sender, Some(first_picture)).await?;
     for source in stretch.sources.get(next..last).unwrap_or_default() {
-        give(sender, Piece::Whole(source.path.clone())).await;
+        give(sender, Piece::Whole(source.clone())).await;
     }
     if let Some(ending) = ending {
         match ending.await {
@@ -194,6 +195,7 @@ impl Edge {
         let mut edge = Sending {
             muxer: Some(self.assembly.muxer),
             begins: first_picture.is_some().then_some(start),
+            place: self.assembly.place,
             is_first: true,
             sender,
         };
@@ -244,6 +246,7 @@ struct Sending<'a> {
     muxer: Option<Muxer>,
     /// What a stretch begins with, until it is sent.
     begins: Option<Start>,
+    place: Option<Place>,
     /// True iff nothing of it was sent.
     is_first: bool,
     sender: &'a Sender,
@@ -275,7 +278,7 @@ impl Sending<'_> {
             give(self.sender, Piece::Begins(start)).await;
         }
         let piece = match std::mem::take(&mut self.is_first) {
-            true => Piece::Edge(packets),
+            true => Piece::Edge(packets, self.place),
             false => Piece::Data(packets),
         };
         give(self.sender, piece).await;

@@ -141,7 +141,8 @@ fn begun_step(job: &Job, step: Step) -> Pieces {
                 let made = made
                     .await
                     .map_err(|error| EncodeError::from(io::Error::from(error)))??;
-                let pieces = made.map(|(start, bytes)| [Piece::Begins(start), Piece::Edge(bytes)]);
+                let pieces =
+                    made.map(|(start, bytes)| [Piece::Begins(start), Piece::Edge(bytes, None)]);
                 Ok::<_, ExactError>(pieces)
             });
             flattened(pieces)
@@ -196,7 +197,7 @@ fn anew(job: Job, stretch: Stretch) -> Pieces {
     let pieces = begun.flat_map(|begun| match begun {
         Err(error) => stream::iter([Err(error)]).boxed(),
         Ok((start, first, running)) => {
-            let first = [Ok(Piece::Begins(start)), Ok(Piece::Edge(first))];
+            let first = [Ok(Piece::Begins(start)), Ok(Piece::Edge(first, None))];
             let state = (running, Vec::new());
             let rest = stream::unfold(state, async |(mut running, mut rest)| {
                 // Whole packets alone.

@@ -3,16 +3,29 @@
 //!
 //! A stream comes in stretches, each with a clock of its own; where one ends the next goes on.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
 use super::packet::{self, NULL, PACKET, Packet};
 use super::pes::{self, Head};
-use super::time::{TICKS_A_SECOND, unwrap_near};
+use super::time::{TICKS_A_SECOND, ticks, unwrap_near, wrap};
 use super::{Problem, TsError};
 
-/// Between two files of one stretch, times that are off by more than that are another clock's.
+/// Between two files of one stretch, times that are off by more than that are another clock's, if
+/// neither their starts nor what was shown last explains it.
 const MAX_JUMP: i64 = TICKS_A_SECOND / 2;
 
 /// How long a picture is taken to be shown before two are known: 1/50 s.
 const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
+
+/// Of so many of the last pictures it is known how long each is shown: more than are decoded before
+/// they are shown.
+const LAST_SHOWN: usize = 16;
+
+/// Of so many of a file's first pictures one is shown first.
+const FIRST_DECODED: usize = 64;
 
 /// Streams are numbered with 13 bits.
 const PIDS: usize = 1 << 13;
@@ -26,6 +39,15 @@ pub struct Start {
     pub lowest: i64,
     /// How long before they are decoded units arrive.
     pub lead: i64,
+}
+
+/// What a file begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// When its first picture (without pictures: its first sound) is shown, in ticks.
+    pub shown: i64,
+    /// The same, in microseconds since 1970.
+    pub instant: i64,
 }
 
 /// What is known of a stream.
@@ -52,14 +74,16 @@ pub struct Retimer {
     reference: Option<i64>,
     /// What the clock is taken from: pictures, or sound where there are none.
     main: Option<u16>,
-    /// The last time of decoding of the main stream, as read.
-    dts: Option<i64>,
+    /// What the last file began with, as written.
+    place: Option<Place>,
     /// The last clock that was written.
     pcr: Option<i64>,
     /// The latest picture's, as written.
     shown: Option<i64>,
-    /// How long a picture is shown.
-    frame: i64,
+    /// The last pictures', as written.
+    last: VecDeque<i64>,
+    /// How long a picture is shown, if these do not tell.
+    usual: i64,
 }
 
 impl Retimer {
@@ -83,48 +107,92 @@ impl Retimer {
             lead: 0,
             reference: None,
             main: None,
-            dts: None,
+            place: None,
             pcr: None,
             shown: None,
-            frame: USUAL_FRAME,
+            last: VecDeque::new(),
+            usual: USUAL_FRAME,
         }
     }
 
     /// A stretch begins: what is first shown of it follows what was last shown before it.
     pub fn begin(&mut self, start: Start) {
-        self.offset = match self.shown {
-            Some(shown) => shown + self.frame - start.shown,
+        self.offset = match self.follows() {
+            Some(follows) => follows - start.shown,
             None => -start.lowest,
         };
+        self.usual = self.frame();
+        self.last.clear();
         self.lead = start.lead;
         self.reference = Some(start.shown);
         self.main = None;
-        self.dts = None;
+        self.place = None;
         self.other_file();
     }
 
-    /// A file of the same stretch begins with `bytes`. If its clock is another, it goes on from
-    /// where the one before it was.
+    /// A file of the same stretch begins with `bytes`, of which it is not known when. If its clock is
+    /// another, it goes on from where the one before it was.
     pub fn next_file(&mut self, bytes: &[u8]) {
+        self.next(bytes, None);
+    }
+
+    /// A segment of the same stretch begins with `bytes`, at an instant in microseconds since 1970.
+    pub fn next_segment(&mut self, bytes: &[u8], instant: i64) {
+        self.next(bytes, Some(instant));
+    }
+
+    /// A file of the same stretch begins.
+    pub fn next_at(&mut self, Place { shown, instant }: Place) {
         self.other_file();
-        if self.keeps_times {
-            return;
+        if !self.keeps_times {
+            self.goes_on(shown, Some(instant));
         }
-        let (Some(main), Some(last)) = (self.main, self.dts) else {
-            return;
-        };
-        let mut packets = packet::packets(bytes).filter_map(|(_, packet)| packet.ok());
-        let found = packets.find(|packet| packet.pid() == main && packet.begins());
-        let head = found.and_then(|packet| Head::read(packet.payload()).ok());
-        if let Some(stamp) = head.and_then(|head| head.dts.or(head.pts)) {
-            let dts = unwrap_near(stamp, last);
-            let jump = dts - (last + self.frame);
-            if jump.abs() > MAX_JUMP {
-                self.offset -= jump;
-                self.reference = Some(dts);
-                self.dts = None;
+    }
+
+    fn next(&mut self, bytes: &[u8], instant: Option<i64>) {
+        self.other_file();
+        if !self.keeps_times
+            && let Some(shown) = first_shown(bytes)
+        {
+            self.goes_on(shown, instant);
+        }
+    }
+
+    /// What is first shown of a file comes so long after that of the file before as it did, unless its
+    /// clock is another: then it follows what was last shown, or comes when it should if nothing was shown
+    /// for a while.
+    fn goes_on(&mut self, shown: i64, instant: Option<i64>) {
+        let shown = unwrap_near(wrap(shown), self.reference.unwrap_or(shown));
+        let written = shown + self.offset;
+        let expected = self.place.zip(instant);
+        let expected = expected.map(|(last, now)| last.shown + ticks(now - last.instant));
+        if let Some(follows) = self.follows() {
+            let is_near = |time: i64| (written - time).abs() <= MAX_JUMP;
+            if !is_near(follows) && !expected.is_some_and(is_near) {
+                let late = expected.filter(|expected| *expected > follows + self.frame());
+                self.offset += late.unwrap_or(follows) - written;
+                self.reference = Some(shown);
             }
         }
+        self.place = instant.map(|instant| Place {
+            shown: shown + self.offset,
+            instant,
+        });
+    }
+
+    /// When the next picture would be shown, as written.
+    fn follows(&self) -> Option<i64> {
+        self.shown.map(|shown| shown + self.frame())
+    }
+
+    /// How long a picture is shown: as most of the last ones were.
+    fn frame(&self) -> i64 {
+        let mut shown: Vec<i64> = self.last.iter().copied().collect();
+        shown.sort_unstable();
+        let steps = shown.windows(2).map(|pair| pair[1] - pair[0]);
+        let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
+        steps.sort_unstable();
+        steps.get(steps.len() / 2).copied().unwrap_or(self.usual)
     }
 
     fn other_file(&mut self) {
@@ -194,7 +262,7 @@ impl Retimer {
         let is_video = pes::is_video(head.stream_id);
         if is_video && self.main != Some(pid) || self.main.is_none() {
             self.main = Some(pid);
-            self.dts = None;
+            self.last.clear();
         }
         let state = &mut self.pids[usize::from(pid)];
         let mut new_dts = dts + self.offset;
@@ -208,12 +276,10 @@ impl Retimer {
         let new_pts = (pts + self.offset).max(new_dts);
         pes::set_times(bytes, new_pts, new_dts);
         if self.main == Some(pid) {
-            if let Some(last) = self.dts
-                && (1..TICKS_A_SECOND).contains(&(dts - last))
-            {
-                self.frame = dts - last;
+            if self.last.len() == LAST_SHOWN {
+                self.last.pop_front();
             }
-            self.dts = Some(dts);
+            self.last.push_back(new_pts);
             self.shown = Some(self.shown.map_or(new_pts, |shown| shown.max(new_pts)));
         }
         Ok(())
@@ -231,137 +297,16 @@ impl Retimer {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mpegts::demux::{Damage, Unit, demux};
-    use crate::mpegts::mux::Muxer;
-    use crate::mpegts::tables::{Codec, Program, Stream};
-
-    const FRAME: i64 = 3600;
-
-    /// So many pictures from a time on, each decoded `delay` before it is shown.
-    fn stream(from: i64, count: i64, delay: i64, lead: i64) -> (Vec<u8>, Start) {
-        let program = Program::of(Stream {
-            pid: 0x100,
-            codec: Codec::H264,
-        });
-        let mut muxer = Muxer::new(program, lead);
-        for number in 0..count {
-            let pts = from + number * FRAME;
-            let bytes = vec![0, 0, 1, 0x65, number as u8, 7];
-            muxer.add(&Unit::new(
-                0x100,
-                Codec::H264,
-                0xe0,
-                pts,
-                pts - delay,
-                bytes,
-            ));
-        }
-        let start = Start {
-            shown: from,
-            lowest: from - delay,
-            lead,
-        };
-        (muxer.packets(), start)
-    }
-
-    fn times(bytes: &[u8]) -> Vec<(i64, i64)> {
-        let media = demux(bytes, Damage::Fails).unwrap();
-        media
-            .units
-            .iter()
-            .map(|unit| (unit.pts, unit.dts))
-            .collect()
-    }
-
-    #[test]
-    fn stretches_follow_one_another() {
-        let wrap = 1_i64 << 33;
-        let mut retimer = Retimer::from_zero();
-        let mut all = Vec::new();
-        // The second begins anew in the middle; the third needs its pictures earlier.
-        for (from, delay) in [(500_000, 0), (wrap - 2 * FRAME, 0), (90_000, 2 * FRAME)] {
-            let (mut bytes, start) = stream(from, 4, delay, 60_000);
-            retimer.begin(start);
-            retimer.rewrite(&mut bytes).unwrap();
-            all.extend(bytes);
-        }
-        let found = times(&all);
-        let shown: Vec<i64> = found.iter().map(|(pts, _)| *pts).collect();
-        let expected: Vec<i64> = (0..12).map(|number| number * FRAME).collect();
-        assert_eq!(shown, expected);
-        assert!(
-            found.windows(2).all(|pair| pair[0].1 < pair[1].1),
-            "{found:?}"
-        );
-        let media = demux(&all, Damage::Fails).unwrap();
-        assert_eq!(media.lead, 0);
-        let counters = packet::packets(&all).filter_map(|(_, packet)| packet.ok());
-        let counters = counters.filter(|packet| packet.pid() == 0x100 && packet.has_payload());
-        let counters: Vec<u8> = counters.map(|packet| packet.counter()).collect();
-        let expected: Vec<u8> = (0..counters.len())
-            .map(|number| number as u8 % 16)
-            .collect();
-        assert_eq!(counters, expected);
-    }
-
-    #[test]
-    fn another_clock_in_the_middle_of_a_stretch_goes_on() {
-        let mut retimer = Retimer::from_zero();
-        let mut all = Vec::new();
-        for (number, from) in [90_000, 90_000 + 4 * FRAME, 7_000_000]
-            .into_iter()
-            .enumerate()
-        {
-            let (mut bytes, start) = stream(from, 4, FRAME, 0);
-            if number == 0 {
-                retimer.begin(start);
-            }
-            retimer.next_file(&bytes);
-            retimer.rewrite(&mut bytes).unwrap();
-            all.extend(bytes);
-        }
-        let expected: Vec<_> = (0..12).map(|n| ((n + 1) * FRAME, n * FRAME)).collect();
-        assert_eq!(times(&all), expected);
-    }
-
-    #[test]
-    fn what_is_there_twice_stays_so() {
-        let (bytes, start) = stream(90_000, 2, 0, 0);
-        let last = bytes.len() - PACKET;
-        let mut bytes = [&bytes[..], &bytes[last..]].concat();
-        let mut retimer = Retimer::from_zero();
-        retimer.begin(start);
-        retimer.rewrite(&mut bytes).unwrap();
-        assert_eq!(bytes[last..last + PACKET], bytes[last + PACKET..]);
-        assert_eq!(times(&bytes), [(0, 0), (FRAME, FRAME)]);
-    }
-
-    #[test]
-    fn counters_alone_leave_times_as_they_are() {
-        let (mut bytes, start) = stream(500_000, 4, FRAME, 100);
-        let before = demux(&bytes, Damage::Fails).unwrap();
-        let mut retimer = Retimer::of_counters();
-        let mut again = bytes.clone();
-        for bytes in [&mut bytes, &mut again] {
-            retimer.begin(start);
-            retimer.next_file(bytes);
-            retimer.rewrite(bytes).unwrap();
-        }
-        let after = demux(&again, Damage::Fails).unwrap();
-        assert_eq!((after.units, after.lead), (before.units, before.lead));
-        assert_ne!(bytes, again);
-    }
-
-    #[test]
-    fn damage_has_its_place() {
-        let (mut bytes, start) = stream(0, 4, 0, 0);
-        bytes[PACKET] = 0;
-        let mut retimer = Retimer::from_zero();
-        retimer.begin(start);
-        let error = retimer.rewrite(&mut bytes).unwrap_err();
-        assert_eq!((error.offset, error.problem), (PACKET, Problem::NoSync(0)));
-    }
+/// When the first picture of a file is shown, without pictures its first sound. `bytes` are as much of
+/// it as is there.
+fn first_shown(bytes: &[u8]) -> Option<i64> {
+    let packets = packet::packets(bytes).filter_map(|(_, packet)| packet.ok());
+    let begun = packets.filter(|packet| packet.begins() && packet.has_payload());
+    let heads = begun.filter_map(|packet| Head::read(packet.payload()).ok());
+    let mut heads = heads.filter_map(|head| Some((head.stream_id, head.pts? as i64)));
+    let first = heads.next()?;
+    let pictures = std::iter::once(first).chain(heads);
+    let pictures = pictures.filter(|(id, _)| pes::is_video(*id));
+    let shown = pictures.map(|(_, pts)| unwrap_near(pts as u64, first.1));
+    Some(shown.take(FIRST_DECODED).min().unwrap_or(first.1))
 }

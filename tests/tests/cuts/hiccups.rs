@@ -3,10 +3,10 @@
 use std::fs;
 
 use chrono::TimeDelta;
-use tests::numbered::look;
+use tests::numbered::{Options, Reading, look};
 use tests::raw;
 
-use crate::field::{EACH, replace, site_at};
+use crate::field::{EACH, made, replace, site_at};
 use crate::support::{Site, bounds, holds, time};
 
 /// The stream of pictures, as ffmpeg numbers it.
@@ -29,6 +29,30 @@ fn without_pictures(site: &Site, number: usize) {
     replace(site, number, TimeDelta::zero(), "full", &content);
 }
 
+/// Takes the last pictures out of a segment.
+fn without_last_pictures(site: &Site, number: usize, count: u32) {
+    let mut seen = 0;
+    let kept = packets(site, number).filter(|(pid, packet)| {
+        seen += u32::from(*pid == PICTURES && packet[1] & 0x40 != 0);
+        *pid != PICTURES || seen <= EACH - count
+    });
+    let content: Vec<u8> = kept.flat_map(|(_, packet)| packet).collect();
+    replace(site, number, TimeDelta::zero(), "full", &content);
+}
+
+/// Holds that each picture is shown when it was, in seconds from the first one on.
+fn at_their_times(reading: &Reading, what: &str) {
+    let all = || reading.numbers.iter().flatten().zip(&reading.times);
+    let (first, from) = all().next().expect("pictures");
+    for (number, time) in all() {
+        let expected = f64::from(number - first) / 25.0;
+        assert!(
+            (time - from - expected).abs() < 0.001,
+            "{what}: {number} at {time}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn segments_with_sound_alone_cost_their_pictures() {
     let site = site_at(0.0).await;
@@ -38,10 +62,13 @@ async fn segments_with_sound_alone_cost_their_pictures() {
     let is_there = |number: &u32| number / EACH != 1 && number / EACH != 4;
     for (from, until) in [(30, 270), (70, 270), (30, 70), (170, 230)] {
         let query = bounds(site.at(from), site.at(until));
-        for kind in ["fast", "mpegts"] {
+        for kind in ["fast", "smart", "mpegts"] {
             let what = format!("{kind} {from}..{until}");
             let reading = site.looked_at(&format!("{query}&type={kind}")).await;
             holds(&reading, (from..until).filter(is_there), &what);
+            if kind == "smart" {
+                at_their_times(&reading, &what);
+            }
             if kind == "mpegts" {
                 continue;
             }
@@ -65,4 +92,33 @@ async fn segments_with_sound_alone_cost_their_pictures() {
         assert_eq!(answer.status, 200, "{instant}: {}", answer.text());
         assert_eq!(look(&answer.body).await.numbers, [Some(number)]);
     }
+}
+
+#[tokio::test]
+async fn times_from_zero_where_pictures_are_missing_or_an_encoder_begins_again() {
+    let options = Options {
+        seconds: 12.0,
+        ..Options::default()
+    };
+    let site = Site::start(&options, &[]).await;
+    // It begins again with another clock, first as it was, then without B-frames.
+    let again = "-c copy -output_ts_offset 5000";
+    let plain = "-c:a copy -c:v libx264 -preset ultrafast -bf 0 -output_ts_offset 100";
+    for (number, arguments) in [(1, again), (2, again), (3, again), (4, plain), (5, plain)] {
+        let content = made(&site.video.segments[number].path, arguments, "mpegts").await;
+        replace(&site, number, TimeDelta::zero(), "full", &content);
+    }
+    let query = bounds(site.at(30), site.at(270));
+    let reading = site.looked_at(&format!("{query}&type=smart")).await;
+    holds(&reading, 30..270, "begun again");
+    at_their_times(&reading, "begun again");
+
+    let site = site_at(0.0).await;
+    for number in [1, 3] {
+        without_last_pictures(&site, number, 20);
+    }
+    let is_there = |number: &u32| ![80..100, 180..200].iter().any(|gone| gone.contains(number));
+    let reading = site.looked_at(&format!("{query}&type=smart")).await;
+    holds(&reading, (30..270).filter(is_there), "a gap");
+    at_their_times(&reading, "a gap");
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::mpegts::demux::Unit;
 use crate::mpegts::mux::Muxer;
-use crate::mpegts::retime::Start;
+use crate::mpegts::retime::{Place, Start};
 use crate::mpegts::video;
 
 use super::reel::{Choice, Reel};
@@ -41,6 +41,8 @@ impl Slot {
 pub(super) struct Assembly {
     /// Where they begin; `None` if there is nothing in them.
     pub(super) start: Option<Start>,
+    /// The same, and when that is.
+    pub(super) place: Option<Place>,
     /// In the order of decoding. Pictures that are coded anew come in the order in which they are
     /// shown.
     pub(super) slots: Vec<Slot>,
@@ -94,7 +96,12 @@ impl Reel {
             false => shown.or(heard),
         };
         let lowest = first.map(|unit| unit.dts);
+        let place = |shown| Place {
+            shown,
+            instant: self.first().instant(shown),
+        };
         Assembly {
+            place: shown.map(place),
             start: shown.zip(lowest).map(|(shown, lowest)| Start {
                 shown,
                 lowest,

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -14,9 +13,10 @@ use crate::mpegts::TsError;
 use crate::mpegts::demux::Damage;
 use crate::mpegts::packet::PACKET;
 use crate::mpegts::renumber::{Renumberer, program_of};
-use crate::mpegts::retime::Retimer;
+use crate::mpegts::retime::{Place, Retimer};
 use crate::mpegts::tables::Program;
 
+use super::super::stretch::Source;
 use super::{ExactError, Piece, blocking};
 
 /// So much is read of a file at once, in bytes: whole packets, and little enough to be still in
@@ -60,21 +60,22 @@ async fn send(
     let mut sent = 0;
     let mut numbers = Numbers::default();
     while let Some(piece) = pieces.next().await {
-        let (bytes, is_edge) = match piece? {
+        let (bytes, begins) = match piece? {
             Piece::Begins(start) => {
                 retimer.begin(start);
                 continue;
             }
-            Piece::Whole(file) => {
-                (retimer, numbers) = whole(retimer, numbers, file, chunks).await?;
+            Piece::Whole(source) => {
+                (retimer, numbers) = whole(retimer, numbers, source, chunks).await?;
                 sent += KNOWN_FROM;
                 continue;
             }
-            Piece::Edge(bytes) => (bytes, true),
-            Piece::Data(bytes) => (bytes, false),
+            Piece::Edge(bytes, Some(place)) => (bytes, Some(Begins::At(place))),
+            Piece::Edge(bytes, None) => (bytes, Some(Begins::Somewhere)),
+            Piece::Data(bytes) => (bytes, None),
         };
         let made = move || {
-            let bytes = rewrite(&mut retimer, &mut numbers, bytes, is_edge)?;
+            let bytes = rewrite(&mut retimer, &mut numbers, bytes, begins)?;
             Ok((retimer, numbers, bytes))
         };
         let bytes;
@@ -95,13 +96,14 @@ async fn send(
 async fn whole(
     mut retimer: Retimer,
     mut numbers: Numbers,
-    file: PathBuf,
+    source: Source,
     chunks: &mpsc::Sender<Chunk>,
 ) -> Result<(Retimer, Numbers), ExactError> {
+    let starts = Begins::Segment(source.segment.start().timestamp_micros());
     let mut open = None;
     let mut offset = 0;
     loop {
-        let path = file.clone();
+        let path = source.path.clone();
         let read = move || {
             let wrong = |error| ExactError::Read {
                 file: path.clone(),
@@ -115,7 +117,8 @@ async fn whole(
             let mut part = (&mut input).take(CHUNK as u64);
             part.read_to_end(&mut bytes).map_err(wrong)?;
             let length = bytes.len();
-            let bytes = rewrite(&mut retimer, &mut numbers, bytes, offset == 0);
+            let begins = (offset == 0).then_some(starts);
+            let bytes = rewrite(&mut retimer, &mut numbers, bytes, begins);
             let bytes = bytes.map_err(|mut error| {
                 error.offset += offset;
                 ExactError::Damaged { file: path, error }
@@ -153,20 +156,34 @@ impl Numbers {
     }
 }
 
+/// How a file begins, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+enum Begins {
+    /// With this.
+    At(Place),
+    /// As a segment does: what it shows first is shown at its start, in microseconds since 1970.
+    Segment(i64),
+    /// Nobody has said when.
+    Somewhere,
+}
+
 fn rewrite(
     retimer: &mut Retimer,
     numbers: &mut Numbers,
     mut bytes: Vec<u8>,
-    is_other_file: bool,
+    begins: Option<Begins>,
 ) -> Result<Bytes, TsError> {
-    if is_other_file {
+    if begins.is_some() {
         numbers.begin(&bytes);
     }
     if let Some(others) = &numbers.others {
-        bytes = others.renumber(&bytes, is_other_file, Damage::Fails)?;
+        bytes = others.renumber(&bytes, begins.is_some(), Damage::Fails)?;
     }
-    if is_other_file {
-        retimer.next_file(&bytes);
+    match begins {
+        Some(Begins::At(place)) => retimer.next_at(place),
+        Some(Begins::Segment(start)) => retimer.next_segment(&bytes, start),
+        // A stretch has just begun, or the file goes on.
+        Some(Begins::Somewhere) | None => {}
     }
     retimer.rewrite(&mut bytes)?;
     Ok(bytes.into())
