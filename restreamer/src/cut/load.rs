@@ -169,8 +169,8 @@ async fn apart(source: &Source, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
     let file = source.path.clone();
     let source = source.clone();
     let apart = blocking(move || {
-        let footage = source.take_apart(&bytes);
-        footage.map(|footage| Loaded { bytes, footage })
+        let apart = source.take_apart(bytes);
+        apart.map(|(bytes, footage)| Loaded { bytes, footage })
     });
     let apart = apart.await.map_err(|error| LoadError::Read {
         file: file.clone(),

@@ -8,6 +8,7 @@ use common::segment::{Segment, SegmentType};
 use crate::footage::Footage;
 use crate::mpegts::TsError;
 use crate::mpegts::demux::Damage;
+use crate::mpegts::retime::mended;
 
 /// A segment's file.
 #[derive(Debug, Clone)]
@@ -19,16 +20,26 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Takes its content apart. What its name says to be cut short may end anywhere.
+    /// Takes its content apart. What its name says to be cut short may end anywhere. If its clock jumps in
+    /// the middle, content is given that does not.
     ///
     /// # Errors
     /// As [`Footage::read`].
-    pub(crate) fn take_apart(&self, content: &[u8]) -> Result<Footage, TsError> {
+    pub(crate) fn take_apart(&self, content: Vec<u8>) -> Result<(Vec<u8>, Footage), TsError> {
         let damage = match self.segment.kind() {
             SegmentType::Full => Damage::Fails,
             _ => Damage::IsSkipped,
         };
-        Footage::read(content, self.segment.start(), damage)
+        let read = |content: &[u8]| Footage::read(content, self.segment.start(), damage);
+        let footage = read(&content)?;
+        Ok(match mended(&content, &footage.media) {
+            None => (content, footage),
+            Some(mended) => {
+                tracing::debug!(file = %self.path.display(), "its clock jumps in the middle");
+                let footage = read(&mended)?;
+                (mended, footage)
+            }
+        })
     }
 }
 

@@ -8,14 +8,20 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use super::demux::Media;
 use super::packet::{self, NULL, PACKET, Packet};
 use super::pes::{self, Head};
+use super::tables::Stream;
 use super::time::{TICKS_A_SECOND, ticks, unwrap_near, wrap};
 use super::{Problem, TsError};
 
 /// Between two files of one stretch, times that are off by more than that are another clock's, if
 /// neither their starts nor what was shown last explains it.
 const MAX_JUMP: i64 = TICKS_A_SECOND / 2;
+
+/// Within a file, times of a stream that are further ahead than that, and far from those of all others,
+/// are another clock's; pictures alone may be missing for longer.
+const MAX_GAP: i64 = 10 * TICKS_A_SECOND;
 
 /// How long a picture is taken to be shown before two are known: 1/50 s.
 const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
@@ -59,6 +65,10 @@ struct Pid {
     was: Option<u8>,
     /// The last time of decoding that was written.
     dts: Option<i64>,
+    /// The last one that was read in this file, and what was added to it.
+    here: Option<(i64, i64)>,
+    /// How long after the one before it that was.
+    step: i64,
 }
 
 /// Rewrites packets.
@@ -198,6 +208,7 @@ impl Retimer {
     fn other_file(&mut self) {
         for pid in &mut self.pids {
             pid.was = None;
+            pid.here = None;
         }
     }
 
@@ -258,6 +269,7 @@ impl Retimer {
         let reference = self.reference.unwrap_or(pts as i64);
         let pts = unwrap_near(pts, reference);
         let dts = head.dts.map_or(pts, |dts| unwrap_near(dts, pts));
+        let offset = self.offset_here(pid, head.stream_id, dts);
         self.reference = Some(dts);
         let is_video = pes::is_video(head.stream_id);
         if is_video && self.main != Some(pid) || self.main.is_none() {
@@ -265,7 +277,7 @@ impl Retimer {
             self.last.clear();
         }
         let state = &mut self.pids[usize::from(pid)];
-        let mut new_dts = dts + self.offset;
+        let mut new_dts = dts + offset;
         // A later stretch may have to be decoded longer before it is shown: what is shown stays.
         if let Some(last) = state.dts
             && !is_repeated
@@ -273,7 +285,7 @@ impl Retimer {
             new_dts = new_dts.max(last + 1);
         }
         state.dts = Some(new_dts);
-        let new_pts = (pts + self.offset).max(new_dts);
+        let new_pts = (pts + offset).max(new_dts);
         pes::set_times(bytes, new_pts, new_dts);
         if self.main == Some(pid) {
             if self.last.len() == LAST_SHOWN {
@@ -283,6 +295,35 @@ impl Retimer {
             self.shown = Some(self.shown.map_or(new_pts, |shown| shown.max(new_pts)));
         }
         Ok(())
+    }
+
+    /// What is to be added to a stream's time, which may be the first of another clock in the middle of a
+    /// file. Each stream comes to it at a time of its own.
+    fn offset_here(&mut self, pid: u16, stream_id: u8, dts: i64) -> i64 {
+        let state = self.pids[usize::from(pid)];
+        let mut offset = self.offset;
+        if let (Some((last, added)), Some(written)) = (state.here, state.dts) {
+            let is_near = |time: i64| (-MAX_JUMP..=MAX_GAP).contains(&(time - written));
+            let is_far = self.reference.is_none_or(|it| (dts - it).abs() > MAX_GAP);
+            if is_near(dts + added) {
+                offset = added;
+            } else if added != offset && is_near(dts + offset) {
+                // Another stream has come to it before.
+            } else if is_media(stream_id) && (dts < last || is_far) {
+                offset = written + state.step.max(1) - dts;
+                self.offset = offset;
+            } else {
+                offset = added;
+            }
+        }
+        let state = &mut self.pids[usize::from(pid)];
+        if let Some((last, _)) = state.here
+            && (1..=TICKS_A_SECOND).contains(&(dts - last))
+        {
+            state.step = dts - last;
+        }
+        state.here = Some((dts, offset));
+        offset
     }
 
     /// The clock to be written: never back, never later than what is decoded next.
@@ -297,16 +338,54 @@ impl Retimer {
     }
 }
 
+/// A segment as though its clock did not jump in the middle; `None` if it does not.
+#[must_use]
+pub fn mended(bytes: &[u8], media: &Media) -> Option<Vec<u8>> {
+    let jumps = |stream: &Stream| {
+        let times: Vec<i64> = media.of(stream.pid).map(|unit| unit.dts).collect();
+        let mut steps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        steps.any(|step| !(-MAX_JUMP..=MAX_GAP).contains(&step))
+    };
+    let mut streams = media.program.streams.iter();
+    let jumps = streams.any(|it| (it.codec.is_video() || it.codec.is_audio()) && jumps(it));
+    let first = media.units.first().filter(|_| jumps)?;
+    let mut retimer = Retimer::from_zero();
+    // The times before it stay.
+    retimer.begin(Start {
+        shown: first.pts,
+        lowest: 0,
+        lead: 0,
+    });
+    let mut bytes = bytes.to_vec();
+    bytes.truncate(bytes.len() - bytes.len() % PACKET);
+    retimer.rewrite(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// True iff a stream is one of pictures or sound, which comes all the time.
+fn is_media(stream_id: u8) -> bool {
+    (0xc0..=0xef).contains(&stream_id)
+}
+
 /// When the first picture of a file is shown, without pictures its first sound. `bytes` are as much of
 /// it as is there.
 fn first_shown(bytes: &[u8]) -> Option<i64> {
     let packets = packet::packets(bytes).filter_map(|(_, packet)| packet.ok());
     let begun = packets.filter(|packet| packet.begins() && packet.has_payload());
     let heads = begun.filter_map(|packet| Head::read(packet.payload()).ok());
-    let mut heads = heads.filter_map(|head| Some((head.stream_id, head.pts? as i64)));
-    let first = heads.next()?;
-    let pictures = std::iter::once(first).chain(heads);
-    let pictures = pictures.filter(|(id, _)| pes::is_video(*id));
-    let shown = pictures.map(|(_, pts)| unwrap_near(pts as u64, first.1));
-    Some(shown.take(FIRST_DECODED).min().unwrap_or(first.1))
+    let mut heads = heads.filter(|head| head.pts.is_some()).peekable();
+    let first = heads.peek()?.pts? as i64;
+    let pictures = heads.filter(|head| pes::is_video(head.stream_id));
+    let times = pictures.filter_map(|head| {
+        let shown = unwrap_near(head.pts?, first);
+        Some((shown, head.dts.map_or(shown, |dts| unwrap_near(dts, shown))))
+    });
+    // Another clock in the middle of it is no matter here.
+    let mut last = None::<i64>;
+    let times = times.take_while(|(_, dts)| {
+        let last = last.replace(*dts).unwrap_or(*dts);
+        (-MAX_JUMP..=MAX_GAP).contains(&(dts - last))
+    });
+    let shown = times.map(|(shown, _)| shown).take(FIRST_DECODED);
+    Some(shown.min().unwrap_or(first))
 }

@@ -3,6 +3,9 @@
 use std::fs;
 
 use chrono::TimeDelta;
+use restreamer::mpegts::packet::{self, PACKET, Packet};
+use restreamer::mpegts::pes::{self, Head};
+use restreamer::mpegts::time::TICKS_A_SECOND;
 use tests::numbered::{Options, Reading, look};
 use tests::raw;
 
@@ -37,6 +40,34 @@ fn without_last_pictures(site: &Site, number: usize, count: u32) {
         *pid != PICTURES || seen <= EACH - count
     });
     let content: Vec<u8> = kept.flat_map(|(_, packet)| packet).collect();
+    replace(site, number, TimeDelta::zero(), "full", &content);
+}
+
+/// Moves the clock by 500 s in the middle of a segment.
+fn jump_within(site: &Site, number: usize) {
+    const JUMP: i64 = 500 * TICKS_A_SECOND;
+    let mut seen = 0;
+    let moved = packets(site, number).flat_map(|(pid, packet)| {
+        let mut packet: [u8; PACKET] = packet.try_into().expect("a packet");
+        let read = Packet::read(&packet).expect("a packet");
+        let (begins, at, pcr) = (read.begins(), read.payload_at(), read.pcr());
+        seen += u32::from(pid == PICTURES && begins);
+        if seen <= EACH / 2 {
+            return packet;
+        }
+        if let Some(pcr) = pcr {
+            packet::set_pcr(&mut packet, pcr as i64 + JUMP);
+        }
+        if begins
+            && let Ok(head) = Head::read(&packet[at..])
+            && let Some(pts) = head.pts
+        {
+            let (pts, dts) = (pts as i64, head.dts.unwrap_or(pts) as i64);
+            pes::set_times(&mut packet[at..], pts + JUMP, dts + JUMP);
+        }
+        packet
+    });
+    let content: Vec<u8> = moved.collect();
     replace(site, number, TimeDelta::zero(), "full", &content);
 }
 
@@ -121,4 +152,19 @@ async fn times_from_zero_where_pictures_are_missing_or_an_encoder_begins_again()
     let reading = site.looked_at(&format!("{query}&type=smart")).await;
     holds(&reading, (30..270).filter(is_there), "a gap");
     at_their_times(&reading, "a gap");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_in_the_middle_of_a_segment() {
+    let site = site_at(0.0).await;
+    jump_within(&site, 2);
+    for (from, until) in [(30, 270), (110, 270), (30, 140)] {
+        let query = bounds(site.at(from), site.at(until));
+        for kind in ["smart", "mpegts"] {
+            let what = format!("{kind} {from}..{until}");
+            let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+            holds(&reading, from..until, &what);
+            at_their_times(&reading, &what);
+        }
+    }
 }

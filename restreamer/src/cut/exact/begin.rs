@@ -207,8 +207,8 @@ fn load(source: &Source, bytes: &mut u64) -> Result<Footage, ExactError> {
     if content.first_chunk().is_some_and(content_type::is_mp4) {
         return Err(unsupported(source, "it is not MPEG-TS"));
     }
-    let footage = source.take_apart(&content);
-    footage.map_err(|error| match error.problem {
+    let apart = source.take_apart(content).map(|(_, footage)| footage);
+    apart.map_err(|error| match error.problem {
         Problem::NoTime(_) => unsupported(source, "a picture has no time of its own"),
         _ => ExactError::Damaged {
             file: source.path.clone(),

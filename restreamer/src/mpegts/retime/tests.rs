@@ -137,6 +137,35 @@ fn what_is_shown_comes_when_the_starts_say() {
             [at_25(0, 20), at_25(2 * SECOND, 2)].concat(),
         ),
         (
+            "another clock in the middle of a file, twice",
+            vec![
+                (
+                    0,
+                    [
+                        at_25(0, 20),
+                        at_25(900 * SECOND, 20),
+                        at_25(50 * SECOND, 10),
+                    ]
+                    .concat(),
+                    0,
+                ),
+                (2000, at_25(50 * SECOND + 10 * FRAME, 2), 0),
+            ],
+            at_25(0, 52),
+        ),
+        (
+            "another clock, and one more in the middle",
+            vec![
+                (0, at_25(0, 50), 0),
+                (
+                    2000,
+                    [at_25(900 * SECOND, 20), at_25(50 * SECOND, 10)].concat(),
+                    0,
+                ),
+            ],
+            at_25(0, 80),
+        ),
+        (
             "starts that cannot be right",
             vec![(0, at_25(0, 20), 0), (5000, at_25(20 * FRAME, 20), 0)],
             at_25(0, 40),
