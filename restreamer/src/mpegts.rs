@@ -53,7 +53,7 @@ pub enum Problem {
     /// Neither pictures nor sound.
     #[error("no program with pictures or sound is described")]
     NoProgram,
-    /// A PES packet without a time.
+    /// A PES packet without a time, which nothing around it tells.
     #[error("a PES packet of stream 0x{0:04x} has no time (PTS)")]
     NoTime(u16),
     /// A PES packet that ends early.

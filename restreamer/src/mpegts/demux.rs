@@ -1,12 +1,15 @@
 //! A segment, taken apart: its access units with their times.
 
-use std::collections::HashMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
 
 use super::packet::{self, Packet};
 use super::pes::Head;
 use super::tables::{Codec, Program, Tables};
 use super::time::unwrap_near;
-use super::{Problem, TsError};
+use super::{Problem, TsError, video};
 
 /// What becomes of what is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +143,8 @@ pub struct Demuxer {
     pcr: Option<u64>,
     /// The shortest lead of each stream.
     leads: HashMap<u16, i64>,
+    /// Where pictures begin whose packets say no time, and in which stream.
+    untimed: Vec<(usize, u16)>,
 }
 
 impl Demuxer {
@@ -154,6 +159,7 @@ impl Demuxer {
             reference: None,
             pcr: None,
             leads: HashMap::new(),
+            untimed: Vec::new(),
         }
     }
 
@@ -227,7 +233,18 @@ impl Demuxer {
             return Ok(());
         }
         let Some(pts) = head.pts else {
-            return self.without_time(pid, pending.codec, &bytes[head.payload_at..], at);
+            self.without_time(Unit {
+                pid,
+                codec: pending.codec,
+                stream_id: head.stream_id,
+                pts: 0,
+                dts: 0,
+                is_entry: pending.is_entry,
+                offset: pending.offset,
+                bytes,
+                payload_at: head.payload_at,
+            });
+            return Ok(());
         };
         let reference = self.reference.unwrap_or(pts as i64);
         let pts = unwrap_near(pts, reference);
@@ -252,20 +269,47 @@ impl Demuxer {
         Ok(())
     }
 
-    /// Sound may go on in a packet that says no time; pictures need one each.
-    fn without_time(
-        &mut self,
-        pid: u16,
-        codec: Codec,
-        payload: &[u8],
-        at: impl Fn(Problem) -> TsError,
-    ) -> Result<(), TsError> {
-        if codec.is_video() {
-            return Err(at(Problem::NoTime(pid)));
+    /// Sound may go on in a packet that says no time, and so may a picture. A picture that begins in one
+    /// gets its time when those around it are known.
+    fn without_time(&mut self, unit: Unit) {
+        if unit.codec.is_video() && video::begins(unit.codec, unit.payload()) {
+            self.untimed.push((unit.offset, unit.pid));
+            self.units.push(unit);
+            return;
         }
+        let has_more = unit.codec.is_video() || unit.codec.is_audio();
         let mut before = self.units.iter_mut().rev();
-        if let Some(unit) = before.find(|unit| unit.pid == pid && codec.is_audio()) {
-            unit.bytes.extend_from_slice(payload);
+        if let Some(whole) = before.find(|whole| whole.pid == unit.pid && has_more) {
+            whole.bytes.extend_from_slice(unit.payload());
+        }
+    }
+
+    /// Gives pictures of a stream that have no time those between their neighbours'.
+    ///
+    /// That is known only where pictures are shown in the order of decoding. Else they are left out, and
+    /// the first of them is the error.
+    fn give_times(&mut self, pid: u16, untimed: &[usize]) -> Result<(), TsError> {
+        let is_timed = |unit: &Unit| untimed.binary_search(&unit.offset).is_err();
+        let units = self.units.iter_mut();
+        let mut pictures: Vec<&mut Unit> = units.filter(|unit| unit.pid == pid).collect();
+        let known = pictures.iter().enumerate().filter(|(_, it)| is_timed(it));
+        let known: Vec<(i64, i64)> = known.map(|(at, unit)| (at as i64, unit.dts)).collect();
+        let in_order = |unit: &&mut Unit| !is_timed(unit) || unit.pts == unit.dts;
+        if known.len() < 2 || !pictures.iter().all(in_order) {
+            let first = pictures.iter().find(|unit| !is_timed(unit));
+            let offset = first.map_or(0, |unit| unit.offset);
+            self.units.retain(|unit| unit.pid != pid || is_timed(unit));
+            let problem = Problem::NoTime(pid);
+            return Err(TsError { offset, problem });
+        }
+        for (at, unit) in pictures.iter_mut().enumerate() {
+            let at = at as i64;
+            // At the edges as between the first two or the last two that are known.
+            let next = known.partition_point(|(known, _)| *known < at);
+            let next = next.clamp(1, known.len() - 1);
+            let ((from, shown), (to, later)) = (known[next - 1], known[next]);
+            unit.pts = shown + (later - shown) * (at - from) / (to - from);
+            unit.dts = unit.pts;
         }
         Ok(())
     }
@@ -283,6 +327,17 @@ impl Demuxer {
                 _ => {}
             }
         }
+        self.units.sort_by_key(|unit| unit.offset);
+        let mut untimed = std::mem::take(&mut self.untimed);
+        untimed.sort_unstable_by_key(|(offset, _)| *offset);
+        let pids: BTreeSet<u16> = untimed.iter().map(|(_, pid)| *pid).collect();
+        let untimed: Vec<usize> = untimed.into_iter().map(|(offset, _)| offset).collect();
+        for pid in pids {
+            match self.give_times(pid, &untimed) {
+                Err(error) if self.damage == Damage::Fails => return Err(error),
+                _ => {}
+            }
+        }
         let has_media = |program: &Program| {
             let mut streams = program.streams.iter();
             streams.any(|stream| stream.codec.is_video() || stream.codec.is_audio())
@@ -292,7 +347,6 @@ impl Demuxer {
             offset: length,
             problem: Problem::NoProgram,
         })?;
-        self.units.sort_by_key(|unit| unit.offset);
         let pictures = program.video().and_then(|it| self.leads.get(&it.pid));
         let lead = pictures.or(self.leads.values().min());
         Ok(Media {
@@ -305,30 +359,3 @@ impl Demuxer {
 
 /// More than that is no lead but two clocks (ISO/IEC 13818-1 §2.4.2.6: at most 10 s), in ticks.
 const MAX_LEAD: i64 = 10 * super::time::TICKS_A_SECOND;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mpegts::packet::PACKET;
-    use proptest::prelude::*;
-
-    #[test]
-    fn what_is_no_stream_is_refused() {
-        let error = |bytes: &[u8]| demux(bytes, Damage::Fails).unwrap_err();
-        assert_eq!(error(b"").problem, Problem::NoProgram);
-        assert_eq!(error(&[0x47; 100]).problem, Problem::Truncated(100));
-        assert_eq!(error(&[0; PACKET]).problem, Problem::NoSync(0));
-        let found = demux(&[0; 1000], Damage::IsSkipped);
-        assert_eq!(found.unwrap_err().problem, Problem::NoProgram);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            for at in (0..bytes.len()).step_by(PACKET) {
-                bytes[at] = 0x47;
-            }
-            let _ = demux(&bytes, Damage::IsSkipped);
-        }
-    }
-}

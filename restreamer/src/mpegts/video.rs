@@ -1,6 +1,9 @@
 //! What a picture is to a decoder: H.264 (ITU-T H.264 §7.3.1, §7.4.1) and H.265 (ITU-T H.265
 //! §7.3.1, §7.4.2), as byte streams (their annexes B).
 
+#[cfg(test)]
+mod tests;
+
 use super::tables::Codec;
 
 /// Where decoding may begin, and what is lost if it does.
@@ -133,6 +136,28 @@ pub fn look(codec: Codec, bytes: &[u8], is_entry: bool) -> Picture {
     picture
 }
 
+/// True iff a coded picture begins with these bytes, which are not more of the one before.
+#[must_use]
+pub fn begins(codec: Codec, bytes: &[u8]) -> bool {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let unit = bytes.get(zeros..).unwrap_or_default();
+    let &[1, first, ref rest @ ..] = unit else {
+        return false;
+    };
+    // A slice says at once whether it is its picture's first.
+    let is_first = |at: usize| rest.get(at).is_some_and(|byte| byte & 0x80 != 0);
+    let rules = Rules { codec };
+    zeros >= 2
+        && match (codec, rules.kind(first)) {
+            (Codec::H264, 1..=5) => is_first(0),
+            (Codec::H264, kind) => matches!(kind, 6..=9 | 14..=18),
+            (Codec::H265, 0..=31) => is_first(1),
+            (Codec::H265, kind) => matches!(kind, 32..=35 | 39 | 41..=44),
+            // MPEG-2: a picture, or what stands before it.
+            _ => matches!(first, 0x00 | 0xb3 | 0xb8),
+        }
+}
+
 fn h265_access(kind: u8) -> Access {
     match kind {
         19 | 20 => Access::Closed,
@@ -243,128 +268,4 @@ pub fn h264_profile(parameters: &[u8]) -> Option<(u8, u8)> {
         return None;
     };
     Some((profile, level))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn pictures() {
-        use Access::{Closed, None, Open};
-        // (codec, bytes, entry, access, disposable, parameters)
-        type Row = (Codec, &'static [u8], bool, Access, bool, bool);
-        let table: [Row; 9] = [
-            (
-                Codec::H264,
-                &[0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88],
-                false,
-                Closed,
-                false,
-                true,
-            ),
-            // A slice of I macroblocks (first 0, type 7) after a recovery point, and without.
-            (
-                Codec::H264,
-                &[0, 0, 1, 6, 6, 1, 0xc4, 0, 0, 1, 0x61, 0x88],
-                false,
-                Open,
-                false,
-                false,
-            ),
-            (
-                Codec::H264,
-                &[0, 0, 1, 0x61, 0x88],
-                true,
-                Open,
-                false,
-                false,
-            ),
-            (
-                Codec::H264,
-                &[0, 0, 1, 0x61, 0x88],
-                false,
-                None,
-                false,
-                false,
-            ),
-            // A P slice (type 5) is no entry, whatever the packet said.
-            (
-                Codec::H264,
-                &[0, 0, 1, 0x61, 0x98],
-                true,
-                None,
-                false,
-                false,
-            ),
-            (
-                Codec::H264,
-                &[0, 0, 1, 0x01, 0x9c],
-                false,
-                None,
-                true,
-                false,
-            ),
-            (
-                Codec::H265,
-                &[0, 0, 1, 0x42, 1, 0, 0, 1, 0x28, 1],
-                false,
-                Closed,
-                false,
-                true,
-            ),
-            (Codec::H265, &[0, 0, 1, 0x2a, 1], false, Open, false, false),
-            (Codec::H265, &[0, 0, 1, 0x02, 1], true, None, false, false),
-        ];
-        for (codec, bytes, entry, access, is_disposable, has_parameters) in table {
-            let found = look(codec, bytes, entry);
-            let expected = Picture {
-                access,
-                is_disposable,
-                has_parameters,
-                is_damaged: false,
-            };
-            assert_eq!(found, expected, "{bytes:x?}");
-        }
-        assert!(look(Codec::H264, &[0, 0, 1], true).is_damaged);
-    }
-
-    #[test]
-    fn parameters_go_after_the_delimiter() {
-        let with = [
-            0, 0, 0, 1, 9, 0x10, 0, 0, 0, 1, 0x67, 100, 0, 31, 5, 0, 0, 1, 0x68, 9, 0, 0, 1, 0x65,
-            0x88,
-        ];
-        let found = parameters(Codec::H264, &with);
-        assert_eq!(found, with[6..20]);
-        assert_eq!(h264_profile(&found), Some((100, 31)));
-        let mut without = [&with[..6], &with[20..]].concat();
-        insert_parameters(Codec::H264, &mut without, &found);
-        assert_eq!(without, with);
-    }
-
-    #[test]
-    fn a_picture_begins_anew() {
-        let mut picture = vec![0, 0, 1, 0x46, 1, 0, 0, 1, 0x2a, 1, 7, 0, 0, 1, 0x2a, 1, 8];
-        begin_anew(Codec::H265, &mut picture);
-        assert_eq!(
-            picture,
-            [0, 0, 1, 0x46, 1, 0, 0, 1, 0x24, 1, 7, 0, 0, 1, 0x24, 1, 8]
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_panics(units in proptest::collection::vec(proptest::collection::vec(0..=9_u8, 0..8), 0..6), entry: bool) {
-            let mut bytes: Vec<u8> = units.join(&[0, 0, 1][..]);
-            for codec in [Codec::H264, Codec::H265] {
-                let _ = look(codec, &bytes, entry);
-                let found = parameters(codec, &bytes);
-                let _ = h264_profile(&found);
-                insert_parameters(codec, &mut bytes, &found);
-                begin_anew(codec, &mut bytes);
-            }
-        }
-    }
 }

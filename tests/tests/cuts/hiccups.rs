@@ -71,6 +71,26 @@ fn jump_within(site: &Site, number: usize) {
     replace(site, number, TimeDelta::zero(), "full", &content);
 }
 
+/// Takes the time of two pictures of three out of a segment.
+fn with_few_times(site: &Site, number: usize) {
+    let mut seen = 0;
+    let packets = packets(site, number).flat_map(|(pid, mut packet)| {
+        let read = Packet::read(packet.first_chunk().expect("a packet")).expect("a packet");
+        let at = read.payload_at();
+        if pid == PICTURES && read.begins() {
+            if seen % 3 > 0 {
+                let length = usize::from(packet[at + 8]);
+                packet[at + 7] &= 0x3f;
+                packet[at + 9..at + 9 + length].fill(0xff);
+            }
+            seen += 1;
+        }
+        packet
+    });
+    let content: Vec<u8> = packets.collect();
+    replace(site, number, TimeDelta::zero(), "full", &content);
+}
+
 /// Holds that each picture is shown when it was, in seconds from the first one on.
 fn at_their_times(reading: &Reading, what: &str) {
     let all = || reading.numbers.iter().flatten().zip(&reading.times);
@@ -166,5 +186,26 @@ async fn a_clock_that_jumps_in_the_middle_of_a_segment() {
             holds(&reading, from..until, &what);
             at_their_times(&reading, &what);
         }
+    }
+}
+
+#[tokio::test]
+async fn pictures_that_say_no_time_of_their_own() {
+    let site = site_at(0.0).await;
+    for number in 0..6 {
+        with_few_times(&site, number);
+    }
+    let query = bounds(site.at(31), site.at(269));
+    for kind in ["fast", "smart", "mpegts"] {
+        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+        holds(&reading, 31..269, kind);
+        at_their_times(&reading, kind);
+    }
+    for target in [
+        format!("/waveform/test/source.png?{query}"),
+        format!("/frame/test/source.png?timestamp={}", time(site.at(101))),
+    ] {
+        let answer = site.node.get(&target).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
     }
 }
