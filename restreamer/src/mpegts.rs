@@ -2,7 +2,7 @@
 //!
 //! [`demux`](demux::demux) takes a segment apart into access units with their times; [`video`]
 //! tells key pictures from others, [`audio`] finds the frames in a PES packet; [`mux`] puts units
-//! together again; [`retime`] gives packets other times, [`renumber`] other numbers, without looking at
+//! together again; [`packed`] puts sound that is in none into one; [`retime`] gives packets other times, [`renumber`] other numbers, without looking at
 //! what is in them.
 //!
 //! Not here: anything that decodes a picture. Streams other than H.264, H.265 and sound are
@@ -11,6 +11,7 @@
 pub mod audio;
 pub mod demux;
 pub mod mux;
+pub mod packed;
 pub mod packet;
 pub mod pes;
 pub mod renumber;

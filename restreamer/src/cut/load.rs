@@ -1,5 +1,5 @@
 //! A segment's file as MPEG-TS, whatever it is: fragmented MP4 is put into other packets by
-//! ffmpeg, without being decoded unless MPEG-TS cannot hold its pictures.
+//! ffmpeg, without being decoded unless MPEG-TS cannot hold its pictures; packed audio by us.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,6 +17,7 @@ use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::TsError;
+use crate::mpegts::packed;
 use crate::mpegts::packet::packets;
 use crate::mpegts::renumber::program_of;
 use crate::routes::segments::content_type;
@@ -169,7 +170,7 @@ async fn apart(source: &Source, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
     let file = source.path.clone();
     let source = source.clone();
     let apart = blocking(move || {
-        let apart = source.take_apart(bytes);
+        let apart = source.take_apart(packed::unpacked(&bytes).unwrap_or(bytes));
         apart.map(|(bytes, footage)| Loaded { bytes, footage })
     });
     let apart = apart.await.map_err(|error| LoadError::Read {

@@ -34,12 +34,7 @@ struct Head {
 /// A frame that is cut short at the end is not among them.
 #[must_use]
 pub fn frames(codec: Codec, bytes: &[u8]) -> Option<Vec<Frame>> {
-    let head = match codec {
-        Codec::Adts => adts,
-        Codec::MpegAudio => mpeg,
-        Codec::Ac3 => ac3,
-        _ => return None,
-    };
+    let head = head_of(codec)?;
     let mut frames = Vec::new();
     let (mut at, mut samples) = (0, 0);
     while at < bytes.len() {
@@ -62,6 +57,23 @@ pub fn frames(codec: Codec, bytes: &[u8]) -> Option<Vec<Frame>> {
         at = end;
     }
     Some(frames)
+}
+
+/// How many bytes the frame has that begins here, if one does.
+#[must_use]
+pub fn length(codec: Codec, bytes: &[u8]) -> Option<usize> {
+    Some(head_of(codec)?(bytes)?.bytes)
+}
+
+type ReadHead = fn(&[u8]) -> Option<Head>;
+
+fn head_of(codec: Codec) -> Option<ReadHead> {
+    match codec {
+        Codec::Adts => Some(adts),
+        Codec::MpegAudio => Some(mpeg),
+        Codec::Ac3 => Some(ac3),
+        _ => None,
+    }
 }
 
 /// What a decoder of AAC is set up for.

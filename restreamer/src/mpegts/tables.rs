@@ -104,13 +104,15 @@ pub struct Program {
 }
 
 impl Program {
-    /// One with a single stream, of H.264, H.265 or AAC.
+    /// One with a single stream, of H.264, H.265 or sound whose frames are known here.
     #[must_use]
     pub fn of(stream: Stream) -> Program {
         let [high, low] = stream.pid.to_be_bytes();
         let stream_type = match stream.codec {
             Codec::H265 => 0x24,
             Codec::Adts => 0x0f,
+            Codec::MpegAudio => 0x03,
+            Codec::Ac3 => 0x81,
             _ => 0x1b,
         };
         // The PMT must not have the stream's own number.

@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use tests::ffmpeg::decode;
 use tests::numbered::{Options, Reading};
+use tests::raw;
 
 use crate::field::{EACH, TWO, divided, is_whole, made, name, replace, site_at, two};
 use crate::support::{Site, bounds, holds, pictures};
@@ -139,5 +141,62 @@ async fn pictures_before_a_key_picture_stay_whatever_the_sound_is() {
             (to - from - length).abs() < 0.15,
             "{wanted:?}: sound from {from} to {to}"
         );
+    }
+}
+
+/// The tag in front of packed audio that says when it is heard, in ticks.
+fn tag(time: u64) -> Vec<u8> {
+    let owner = b"com.apple.streaming.transportStreamTimestamp\0";
+    let size = (owner.len() + 8) as u8;
+    let frame = [
+        &b"PRIV\0\0\0"[..],
+        &[size, 0, 0],
+        owner,
+        &time.to_be_bytes(),
+    ];
+    let frame = frame.concat();
+    [b"ID3\x04\0\0\0\0\0", &[frame.len() as u8][..], &frame].concat()
+}
+
+#[tokio::test]
+async fn sound_that_is_packed_in_no_container() {
+    let site = site_at(0.0).await;
+    for (format, kinds) in [
+        ("adts", &["fast", "smart", "webm"][..]),
+        ("mp3", &["mpegts"]),
+    ] {
+        let directory = site.node.base_dir().join(format!("test/{format}"));
+        for segment in &site.video.segments[..3] {
+            let codec = if format == "adts" {
+                "copy"
+            } else {
+                "libmp3lame"
+            };
+            let arguments = format!("-vn -c:a {codec}");
+            let sound = made(&segment.path, &arguments, format).await;
+            // ffmpeg has a tag of its own in front of MP3.
+            let time = u64::from(segment.numbers.start) * 3600 + 900_000;
+            let content = [tag(time), sound].concat();
+            let hour = directory.join(segment.start.format("%Y-%m-%dT%H").to_string());
+            fs::create_dir_all(&hour).expect("a directory");
+            let name = name(segment.start, 2.0, "full", &content);
+            fs::write(hour.join(name), content).expect("a file");
+        }
+        let query = bounds(site.at(30), site.at(140));
+        for kind in kinds {
+            let target = format!("/cut/test/{format}.ts?{query}&type={kind}");
+            let answer = raw::get(site.node.restreamer_address(), &target).await;
+            assert!(
+                answer.status == 200 && answer.complete,
+                "{target}: {}",
+                answer.text()
+            );
+            let file = site.node.base_dir().join("made");
+            fs::write(&file, &answer.body).expect("a file");
+            let heard = decode(file.to_str().expect("a path")).await.seconds;
+            assert!((heard - 4.4).abs() < 0.15, "{target}: {heard} s");
+        }
+        let waveform = format!("/waveform/test/{format}.png?{query}");
+        assert_eq!(site.node.get(&waveform).await.status, 200, "{format}");
     }
 }

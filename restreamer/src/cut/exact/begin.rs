@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::footage::Footage;
-use crate::mpegts::Problem;
 use crate::mpegts::tables::Codec;
 use crate::mpegts::video::Access;
+use crate::mpegts::{Problem, packed};
 use crate::routes::segments::content_type;
 
 use super::super::stretch::{Source, Stretch};
@@ -204,7 +204,8 @@ fn load(source: &Source, bytes: &mut u64) -> Result<Footage, ExactError> {
         ));
     }
     let content = std::fs::read(&source.path).map_err(read)?;
-    if content.first_chunk().is_some_and(content_type::is_mp4) {
+    let is_mp4 = content.first_chunk().is_some_and(content_type::is_mp4);
+    if is_mp4 || packed::codec(&content).is_some() {
         return Err(unsupported(source, "it is not MPEG-TS"));
     }
     let apart = source.take_apart(content).map(|(_, footage)| footage);
