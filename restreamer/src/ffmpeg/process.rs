@@ -5,15 +5,15 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::place::{self, Place};
@@ -215,7 +215,7 @@ async fn work(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let missing = || FfmpegError::Run(io::Error::other("it has no pipes"));
     let (mut stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
-    let flow = Flow::default();
+    let flow = Flow::new();
     let feeding = async {
         match stdin {
             Some(stdin) => feed(stdin, input, &flow).await,
@@ -226,11 +226,13 @@ async fn work(
         loop {
             let mut chunk = BytesMut::with_capacity(CHUNK);
             // A whole chunk, if it comes at once: fewer and larger pieces for everybody behind.
+            let mut patience = PATIENCE;
             let read = loop {
-                match timeout(PATIENCE, stdout.read_buf(&mut chunk)).await {
+                match timeout(patience, stdout.read_buf(&mut chunk)).await {
                     Ok(read) => break read.map_err(FfmpegError::Run)?,
-                    Err(_) if flow.goes_on() => {}
-                    Err(_) => return Err(FfmpegError::StoodStill(PATIENCE)),
+                    Err(_) => {
+                        patience = flow.patience().ok_or(FfmpegError::StoodStill(PATIENCE))?
+                    }
                 }
             };
             if read == 0 {
@@ -280,17 +282,28 @@ async fn feed(mut stdin: ChildStdin, input: Input, flow: &Flow) -> Result<(), Ff
 }
 
 /// What becomes of a process's input: whether a silence is its own doing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flow {
     /// True iff it is we who make it wait.
     is_starved: AtomicBool,
-    /// True iff it has been fed since somebody asked.
-    has_moved: AtomicBool,
+    begun: Instant,
+    /// When it was last fed, in milliseconds since it began.
+    moved: AtomicU64,
 }
 
 impl Flow {
+    fn new() -> Flow {
+        Flow {
+            is_starved: AtomicBool::new(false),
+            begun: Instant::now(),
+            moved: AtomicU64::new(0),
+        }
+    }
+
     fn moves(&self) {
-        self.has_moved.store(true, Ordering::Relaxed);
+        let now = self.begun.elapsed().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.moved.store(now, Ordering::Relaxed);
     }
 
     /// What comes next for it, for which it has to wait.
@@ -302,9 +315,14 @@ impl Flow {
         next
     }
 
-    /// True iff it waits for us, or has been fed since this was asked last.
-    fn goes_on(&self) -> bool {
-        self.has_moved.swap(false, Ordering::Relaxed) || self.is_starved.load(Ordering::Relaxed)
+    /// How much longer it may be silent; `None` if it neither waits for us nor has been fed for too long.
+    fn patience(&self) -> Option<Duration> {
+        if self.is_starved.load(Ordering::Relaxed) {
+            return Some(PATIENCE);
+        }
+        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        let left = (moved + PATIENCE).checked_sub(self.begun.elapsed())?;
+        (!left.is_zero()).then_some(left)
     }
 }
 

@@ -265,8 +265,11 @@ async fn what_stands_still_is_killed() {
     // Nor does it matter that more is fed than it reads.
     let input = Input::Bytes(vec![Bytes::from(vec![0; 1 << 20])]);
     let mut running = ffmpeg.job().run("test", vec![], input);
+    let begun = tokio::time::Instant::now();
     let error = running.next().await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "ffmpeg stood still for 120 s");
+    // Not that it was fed at first.
+    assert!(begun.elapsed() < Duration::from_secs(121));
     assert!(running.next().await.is_none());
     // None is left that this would wait for.
     ffmpeg.ended().await;
