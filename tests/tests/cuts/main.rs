@@ -9,3 +9,4 @@ mod pictures;
 mod rough;
 mod sound;
 mod support;
+mod transitions;

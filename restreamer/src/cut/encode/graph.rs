@@ -6,17 +6,19 @@ use std::fmt::Write as _;
 use chrono::TimeDelta;
 
 use crate::ffmpeg::Transition;
-use crate::mpegts::time::ticks;
+use crate::mpegts::time::{TICKS_A_SECOND, micros, ticks};
 
-/// Some of what comes in: pictures shown from `start` on, and before `end`, in ticks.
+/// Some of what comes in: pictures shown from `start` on, up to `last`, in ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scene {
     /// When the first picture is shown.
     pub(super) start: i64,
-    /// When the last one is not shown any more.
+    /// When the last one is.
+    pub(super) last: i64,
+    /// When that is not shown any more.
     pub(super) end: i64,
-    /// How long a picture is shown.
-    pub(super) frame: i64,
+    /// How long a picture is shown where it begins, and where it ends.
+    pub(super) frames: [Frame; 2],
     /// What comes between it and the next one.
     pub(super) join: Join,
 }
@@ -24,6 +26,36 @@ pub(super) struct Scene {
 impl Scene {
     fn length(&self) -> i64 {
         self.end - self.start
+    }
+}
+
+/// How long a picture is shown, in thousandths of a tick: 59.94 a second are no whole ticks each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Frame(i64);
+
+impl Frame {
+    /// More pictures a second than anybody shows come of times that make no sense.
+    const SHORTEST: i64 = TICKS_A_SECOND * 1000 / 240;
+
+    /// So many ticks for so many pictures; none and none are 1/25 s.
+    pub(super) fn of(ticks: i64, pictures: i64) -> Frame {
+        let thousandths = (ticks * 1000).checked_div(pictures);
+        let thousandths = thousandths.unwrap_or(TICKS_A_SECOND * 1000 / 25);
+        Frame(thousandths.clamp(Frame::SHORTEST, TICKS_A_SECOND * 1000))
+    }
+
+    /// How long so many are shown, in ticks.
+    pub(super) fn times(self, count: i64) -> i64 {
+        (self.0 * count + 500) / 1000
+    }
+
+    /// How many are shown in so many ticks, to the nearest; at least one.
+    fn count(self, ticks: i64) -> i64 {
+        ((ticks * 1000 + self.0 / 2) / self.0).max(1)
+    }
+
+    fn half(self) -> i64 {
+        self.0 / 2000
     }
 }
 
@@ -43,87 +75,240 @@ pub(super) enum Join {
 
 /// A time in seconds, exact to the microsecond.
 fn seconds(ticks: i64) -> String {
-    let micros = crate::mpegts::time::micros(ticks);
+    let micros = micros(ticks);
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// What two scenes have in common: so many pictures of each, at one rate, which is the higher.
+#[derive(Debug, Clone, Copy)]
+struct Overlap {
+    frame: Frame,
+    count: i64,
+    /// In ticks.
+    length: i64,
+}
+
+impl Overlap {
+    fn between(one: &Scene, next: &Scene, has_video: bool) -> Option<Overlap> {
+        let Join::Fade { length, .. } = &one.join else {
+            return None;
+        };
+        let frame = one.frames[1].min(next.frames[0]);
+        let length = ticks_of(*length);
+        let count = frame.count(length);
+        Some(Overlap {
+            frame,
+            count,
+            length: if has_video {
+                frame.times(count)
+            } else {
+                length
+            },
+        })
+    }
+
+    /// What makes a side of it: xfade takes a picture of each side in turn, waits for ever for one that
+    /// does not come, and knows nothing of times. So both sides have as many, at a steady rate.
+    fn steady(self) -> String {
+        format!(
+            "fps={}/{}:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_frame={}",
+            TICKS_A_SECOND * 1000,
+            self.frame.0,
+            self.count
+        )
+    }
+}
+
+/// Where the transitions of a scene are in it, in ticks after its start.
+struct Parts<'a> {
+    scene: &'a Scene,
+    before: Option<Overlap>,
+    after: Option<Overlap>,
+    /// When the first one is over.
+    from: i64,
+    /// When the second one begins.
+    until: i64,
+}
+
+impl Parts<'_> {
+    /// The parts of each scene.
+    fn of(scenes: &[Scene], has_video: bool) -> Vec<Parts<'_>> {
+        let pairs = scenes.windows(2);
+        let overlaps = pairs.map(|pair| Overlap::between(&pair[0], &pair[1], has_video));
+        let after: Vec<Option<Overlap>> = overlaps.chain([None]).collect();
+        let before = std::iter::once(None).chain(after.iter().copied());
+        let scenes = scenes.iter().zip(before).zip(&after);
+        let parts = scenes.map(|((scene, before), after)| {
+            let from = before.map_or(0, |overlap| overlap.length);
+            let until = scene.length() - after.map_or(0, |overlap| overlap.length);
+            Parts {
+                scene,
+                before,
+                after: *after,
+                from,
+                until: until.max(from),
+            }
+        });
+        parts.collect()
+    }
+
+    /// With the transitions, for which there may be some pictures too few.
+    fn length(&self) -> i64 {
+        self.until + self.after.map_or(0, |overlap| overlap.length)
+    }
+
+    /// From when on pictures are shown so long after its start. None is just there: none is taken for
+    /// another by a rounding.
+    fn at(&self, after: i64, frame: Frame) -> i64 {
+        match after {
+            0 => self.scene.start,
+            after => self.scene.start + after - frame.half(),
+        }
+    }
+
+    /// Its pictures from then on and before then, with times from `zero` on.
+    fn pictures(&self, from: i64, until: i64, zero: i64) -> String {
+        format!(
+            "trim=start_pts={from}:end_pts={until},setpts=PTS-{},settb=AVTB",
+            self.scene.start + zero
+        )
+    }
+
+    /// Those that the transition before it takes; at least one.
+    fn first(&self, overlap: Overlap) -> String {
+        let Scene { start, last, .. } = *self.scene;
+        let until = self.at(self.from, self.scene.frames[0]);
+        let until = until.max(start + 1).min(last + 1);
+        format!("{},{}", self.pictures(start, until, 0), overlap.steady())
+    }
+
+    /// Those between its transitions; `None` if there are none.
+    fn middle(&self) -> Option<String> {
+        let from = self.at(self.from, self.scene.frames[0]);
+        let until = match self.after {
+            Some(_) => self.at(self.until, self.scene.frames[1]),
+            None => self.scene.last + 1,
+        };
+        (self.from < self.until && from < until).then(|| self.pictures(from, until, self.from))
+    }
+
+    /// Those that the transition after it takes; at least one.
+    fn last(&self, overlap: Overlap) -> String {
+        let last = self.scene.last;
+        let from = self.at(self.until, self.scene.frames[1]).min(last);
+        let pictures = self.pictures(from, last + 1, self.until);
+        format!("{pictures},{}", overlap.steady())
+    }
 }
 
 /// The graph: from `[0:v:0]` and `[0:a:0]` to `[v]` and `[a]`.
 pub(super) fn graph(scenes: &[Scene], has_video: bool, has_audio: bool) -> String {
+    let parts = Parts::of(scenes, has_video);
     let mut chains = Vec::new();
     if has_video {
-        chains.push(video(scenes));
+        chains.push(Video::default().of(&parts));
     }
     if has_audio {
-        chains.push(audio(scenes));
+        chains.push(audio(&parts));
     }
     chains.join(";")
 }
 
-fn video(scenes: &[Scene]) -> String {
-    // Of what xfade wants, the same count of time on both sides, and a rate of pictures that is
-    // known, the second comes from the stream. (The filter fps would make sure of it, but moves
-    // last pictures.)
-    // Pictures of another size later on are made as large as the first.
-    let mut text = split("[0:v:0]scale,", "split", "s", scenes.len());
-    for (number, scene) in scenes.iter().enumerate() {
-        let Scene { start, end, .. } = scene;
-        let _ = write!(
-            text,
-            "[s{number}]trim=start_pts={start}:end_pts={},setpts=PTS-{start},settb=AVTB[v{number}];",
-            end - scene.frame / 2
-        );
-    }
-    let mut made = scenes.first().map_or(0, Scene::length);
-    let mut last = "[v0]".to_owned();
-    for (number, pair) in scenes.windows(2).enumerate() {
-        let next = number + 1;
-        match &pair[0].join {
-            Join::Hard => {
-                let _ = write!(text, "{last}[v{next}]concat=n=2,settb=AVTB[j{next}];");
-                made += pair[1].length();
-            }
-            Join::Fade { transition, length } => {
-                let fade = ticks_of(*length);
-                let _ = write!(
-                    text,
-                    "{last}[v{next}]xfade=transition={}:duration={}:offset={}[j{next}];",
-                    transition.as_str(),
-                    seconds(fade),
-                    // No picture is just there: none is taken for earlier by a rounding.
-                    seconds((made - fade - pair[0].frame / 2).max(0)),
-                );
-                made += pair[1].length() - fade;
-            }
-        }
-        last = format!("[j{next}]");
-    }
-    text + last.as_str() + "null[v]"
+/// A time that none has, in microseconds: later than anything that is cut.
+const LATER: i64 = 1_000_000_000_000;
+
+/// The filters for pictures, as far as they are written.
+#[derive(Default)]
+struct Video {
+    text: String,
+    /// How many streams come out of the first filter.
+    sources: usize,
+    /// How many pieces were joined.
+    pieces: usize,
 }
 
-fn audio(scenes: &[Scene]) -> String {
+impl Video {
+    fn of(mut self, scenes: &[Parts<'_>]) -> String {
+        // Where the scene begins in what is made.
+        let mut at = 0;
+        for (number, parts) in scenes.iter().enumerate() {
+            if let (Some(overlap), Some(before)) = (parts.before, number.checked_sub(1))
+                && let Join::Fade { transition, .. } = &scenes[before].scene.join
+            {
+                self.source(&parts.first(overlap), &format!("i{number}"));
+                let _ = write!(
+                    self.text,
+                    "[o{before}][i{number}]xfade=transition={}:duration={}:offset=0,settb=AVTB[x{number}];",
+                    transition.as_str(),
+                    seconds(overlap.length),
+                );
+                self.join(&format!("x{number}"), at);
+            }
+            if let Some(middle) = parts.middle() {
+                self.source(&middle, &format!("v{number}"));
+                self.join(&format!("v{number}"), at + parts.from);
+            }
+            if let Some(overlap) = parts.after {
+                self.source(&parts.last(overlap), &format!("o{number}"));
+            }
+            at += parts.until;
+        }
+        // Pictures of another size later on are made as large as the first.
+        let split = split("[0:v:0]scale,", "split", "s", self.sources);
+        format!("{split}{}[j{}]null[v]", self.text, self.pieces)
+    }
+
+    /// One more stream of all pictures, of which some are taken.
+    fn source(&mut self, filters: &str, name: &str) {
+        let _ = write!(self.text, "[s{}]{filters}[{name}];", self.sources);
+        self.sources += 1;
+    }
+
+    /// One more piece, which is shown from then on. The filter concat guesses when the piece before it
+    /// ends, wrongly of one picture or of an unsteady rate: what comes later is made known by its times,
+    /// and begins when it should.
+    fn join(&mut self, name: &str, at: i64) {
+        let (joined, next) = (self.pieces, self.pieces + 1);
+        self.pieces = next;
+        let _ = match joined {
+            0 => write!(self.text, "[{name}]null[j1];"),
+            _ => write!(
+                self.text,
+                "[{name}]setpts=PTS+{LATER}[l{next}];[j{joined}][l{next}]concat=n=2,settb=AVTB,\
+                 setpts='if(lt(PTS,{LATER}),PTS,PTS-if(ld(0),ld(0),st(0,PTS))+{})'[j{next}];",
+                micros(at)
+            ),
+        };
+    }
+}
+
+/// acrossfade takes so much less than there is: of one sample too few it would make nothing, in ticks.
+const SPARED: i64 = 4;
+
+fn audio(scenes: &[Parts<'_>]) -> String {
     let mut text = split("[0:a:0]", "asplit", "t", scenes.len());
-    for (number, scene) in scenes.iter().enumerate() {
-        let (start, length) = (seconds(scene.start), seconds(scene.length()));
+    for (number, parts) in scenes.iter().enumerate() {
+        let (start, length) = (parts.scene.start, parts.length());
+        let (from, until) = (seconds(start), seconds(start + length));
+        let length = seconds(length);
         // What is missing is silence: each scene's sound is as long as its pictures.
         let _ = write!(
             text,
-            "[t{number}]atrim=start={start}:end={},asetpts=PTS-{start}/TB,\
+            "[t{number}]atrim=start={from}:end={until},asetpts=PTS-{from}/TB,\
              aresample=async=1000:first_pts=0:flags=+res,apad=whole_dur={length},atrim=end={length}[a{number}];",
-            seconds(scene.end),
         );
     }
     let mut last = "[a0]".to_owned();
-    for (number, pair) in scenes.windows(2).enumerate() {
-        let next = number + 1;
-        let _ = match &pair[0].join {
-            Join::Hard => write!(text, "{last}[a{next}]concat=n=2:v=0:a=1[k{next}];"),
-            Join::Fade { length, .. } => write!(
+    for (number, parts) in scenes.iter().enumerate().skip(1) {
+        let _ = match parts.before {
+            None => write!(text, "{last}[a{number}]concat=n=2:v=0:a=1[k{number}];"),
+            Some(overlap) => write!(
                 text,
-                "{last}[a{next}]acrossfade=duration={}[k{next}];",
-                seconds(ticks_of(*length))
+                "{last}[a{number}]acrossfade=duration={}[k{number}];",
+                seconds(overlap.length - SPARED)
             ),
         };
-        last = format!("[k{next}]");
+        last = format!("[k{number}]");
     }
     text + last.as_str() + "anull[a]"
 }
@@ -149,9 +334,23 @@ mod tests {
     fn scene(start: i64, end: i64, join: Join) -> Scene {
         Scene {
             start,
+            last: end - 3600,
             end,
-            frame: 3600,
+            frames: [Frame::of(3600, 1); 2],
             join,
+        }
+    }
+
+    fn fade(millis: i64) -> Join {
+        Join::Fade {
+            transition: Transition::of("wipeleft"),
+            length: TimeDelta::milliseconds(millis),
+        }
+    }
+
+    fn holds(graph: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(graph.contains(part), "{part}: {graph}");
         }
     }
 
@@ -160,7 +359,8 @@ mod tests {
         let graph = graph(&[scene(90_000, 270_000, Join::Hard)], true, true);
         assert_eq!(
             graph,
-            "[0:v:0]scale,split=1[s0];[s0]trim=start_pts=90000:end_pts=268200,setpts=PTS-90000,settb=AVTB[v0];[v0]null[v];\
+            "[0:v:0]scale,split=1[s0];[s0]trim=start_pts=90000:end_pts=266401,setpts=PTS-90000,settb=AVTB[v0];\
+             [v0]null[j1];[j1]null[v];\
              [0:a:0]asplit=1[t0];[t0]atrim=start=1.000000:end=3.000000,asetpts=PTS-1.000000/TB,\
              aresample=async=1000:first_pts=0:flags=+res,apad=whole_dur=2.000000,atrim=end=2.000000[a0];[a0]anull[a]"
         );
@@ -168,30 +368,89 @@ mod tests {
 
     #[test]
     fn scenes_are_joined_and_cross_faded() {
-        let fade = Join::Fade {
-            transition: Transition::of("wipeleft"),
-            length: TimeDelta::milliseconds(500),
-        };
         let scenes = [
-            scene(0, 180_000, fade),
+            scene(0, 180_000, fade(490)),
             scene(900_000, 1_080_000, Join::Hard),
             scene(1_800_000, 1_980_000, Join::Hard),
         ];
         let video = graph(&scenes, true, false);
-        for part in [
-            "split=3[s0][s1][s2];",
-            "[s1]trim=start_pts=900000:end_pts=1078200,setpts=PTS-900000,settb=AVTB[v1];",
-            "[v0][v1]xfade=transition=wipeleft:duration=0.500000:offset=1.480000[j1];",
-            "[j1][v2]concat=n=2,settb=AVTB[j2];[j2]null[v]",
-        ] {
-            assert!(video.contains(part), "{part}: {video}");
-        }
+        // 12 pictures are 0.48 s.
+        let steady =
+            "fps=90000000/3600000:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_frame=12";
+        holds(
+            &video,
+            &[
+                "split=5[s0][s1][s2][s3][s4];",
+                "trim=start_pts=0:end_pts=135000,setpts=PTS-0,settb=AVTB[v0];[v0]null[j1];",
+                &format!(
+                    "trim=start_pts=135000:end_pts=176401,setpts=PTS-136800,settb=AVTB,{steady}[o0];"
+                ),
+                &format!(
+                    "trim=start_pts=900000:end_pts=941400,setpts=PTS-900000,settb=AVTB,{steady}[i1];"
+                ),
+                "[o0][i1]xfade=transition=wipeleft:duration=0.480000:offset=0,settb=AVTB[x1];",
+                "[x1]setpts=PTS+1000000000000[l2];[j1][l2]concat=n=2,settb=AVTB,\
+                 setpts='if(lt(PTS,1000000000000),PTS,PTS-if(ld(0),ld(0),st(0,PTS))+1520000)'[j2];",
+                "trim=start_pts=941400:end_pts=1076401,setpts=PTS-943200,settb=AVTB[v1];",
+                "st(0,PTS))+2000000)'[j3];",
+                "st(0,PTS))+3520000)'[j4];[j4]null[v]",
+            ],
+        );
         let audio = graph(&scenes, false, true);
-        for part in [
-            "[a0][a1]acrossfade=duration=0.500000[k1];",
-            "[k1][a2]concat=n=2:v=0:a=1[k2];[k2]anull[a]",
-        ] {
-            assert!(audio.contains(part), "{part}: {audio}");
+        holds(
+            &audio,
+            &[
+                "[a0][a1]acrossfade=duration=0.489956[k1];",
+                "[k1][a2]concat=n=2:v=0:a=1[k2];[k2]anull[a]",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_transition_has_as_many_pictures_of_both_sides() {
+        // 59 and 60 of 59.94 a second, and nothing else.
+        let frames = [Frame::of(3003, 2); 2];
+        let mut scenes = [
+            scene(0, 88_589, fade(1000)),
+            scene(900_000, 990_090, Join::Hard),
+        ];
+        for scene in &mut scenes {
+            scene.frames = frames;
+            scene.last = scene.end - 1501;
+        }
+        let both = graph(&scenes, true, true);
+        holds(
+            &both,
+            &[
+                "split=2[s0][s1];",
+                "trim=start_pts=0:end_pts=87089,",
+                "trim=start_pts=900000:end_pts=988590,",
+                "xfade=transition=wipeleft:duration=1.001000:offset=0",
+                "[x1]null[j1];[j1]null[v]",
+                // Of both is enough to be heard.
+                "atrim=start=0.000000:end=1.001000",
+                "acrossfade=duration=1.000956",
+            ],
+        );
+        assert_eq!(both.matches("fps=90000000/1501500:").count(), 2, "{both}");
+        assert_eq!(both.matches("trim=end_frame=60[").count(), 2, "{both}");
+    }
+
+    #[test]
+    fn of_two_rates_a_transition_has_the_higher() {
+        let mut scenes = [
+            scene(0, 180_000, fade(1000)),
+            scene(900_000, 1_080_000, Join::Hard),
+        ];
+        for frames in [[1500, 3000], [3000, 1500]] {
+            for (scene, frame) in scenes.iter_mut().zip(frames) {
+                scene.frames = [Frame::of(frame, 1); 2];
+                scene.last = scene.end - frame;
+            }
+            let video = graph(&scenes, true, false);
+            assert_eq!(video.matches("fps=90000000/1500000:").count(), 2, "{video}");
+            assert_eq!(video.matches("trim=end_frame=60[").count(), 2, "{video}");
+            holds(&video, &["setpts=PTS-990000,settb=AVTB[v1]", "+2000000)"]);
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
-use super::graph::{Join, Scene};
+use super::graph::{Frame, Join, Scene};
 use crate::cut::load::{LoadError, Loaded, load};
 use crate::cut::plan::Clip;
 use crate::cut::sound::{Wanted, form, with_sound};
@@ -34,9 +34,6 @@ const MAX_BEFORE: i64 = 60 * TICKS_A_SECOND;
 
 /// Sound may begin so much later than the picture without being missed.
 const SOUND_TOLERANCE: i64 = TICKS_A_SECOND / 40;
-
-/// How long a picture is taken to be shown where there is only one: 1/25 s.
-const USUAL_FRAME: i64 = TICKS_A_SECOND / 25;
 
 /// What is to be fed, and what it looks like.
 #[derive(Debug)]
@@ -162,13 +159,14 @@ impl Layout {
         let (from, until) = (placed.from, stretch.until.timestamp_micros());
         let mut scene = Scene {
             start: placed.base,
+            last: placed.base + ticks(until - from) - 1,
             end: placed.base + ticks(until - from),
-            frame: USUAL_FRAME,
+            frames: [frame(&[]); 2],
             join: Join::Hard,
         };
         if has_video {
             let pictures = head.pictures();
-            scene.frame = frame(&pictures);
+            scene.frames[0] = frame(&pictures);
             let is_wanted = |picture: &&Picture| picture.instant >= from && picture.instant < until;
             let shown = |footage: &Footage, picture: &Picture| picture.pts + placed.shift(footage);
             if let Some(picture) = pictures
@@ -179,14 +177,21 @@ impl Layout {
                 scene.start = shown(&head, picture);
             }
             let last = tail.pictures();
+            scene.frames[1] = frame(&last);
             match last
                 .iter()
                 .filter(is_wanted)
                 .max_by_key(|picture| picture.pts)
             {
-                Some(picture) => scene.end = shown(&tail, picture) + scene.frame,
+                Some(picture) => {
+                    scene.last = shown(&tail, picture);
+                    scene.end = scene.last + ends_after(picture, &last, scene.frames[1]);
+                }
                 // Its pictures all come later: the one before it is whole.
-                None => scene.end = placed.base + ticks(tail.start() - from),
+                None => {
+                    scene.end = placed.base + ticks(tail.start() - from);
+                    scene.last = scene.end - scene.frames[1].times(1) / 2;
+                }
             }
             if scene.end <= scene.start {
                 return Ok(());
@@ -364,14 +369,23 @@ fn sound_of(bytes: &[u8], footage: &Footage) -> Vec<u8> {
     kept.flat_map(|packet| *packet.bytes()).collect()
 }
 
-/// How long a picture is shown, in ticks: what most are.
-fn frame(pictures: &[Picture]) -> i64 {
+/// How long a picture is shown: what those are on average that are about as most.
+fn frame(pictures: &[Picture]) -> Frame {
     let mut times: Vec<i64> = pictures.iter().map(|picture| picture.pts).collect();
     times.sort_unstable();
     let mut lengths: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    lengths.retain(|length| *length > 0);
     lengths.sort_unstable();
-    let middle = lengths.get(lengths.len() / 2).copied();
-    middle.filter(|length| *length > 0).unwrap_or(USUAL_FRAME)
+    let middle = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
+    lengths.retain(|length| (middle / 2 + 1..middle * 3 / 2 + 1).contains(length));
+    Frame::of(lengths.iter().sum(), lengths.len() as i64)
+}
+
+/// How long the last picture that is wanted is shown: until the next one, if that comes in time.
+fn ends_after(last: &Picture, pictures: &[Picture], frame: Frame) -> i64 {
+    let later = pictures.iter().map(|picture| picture.pts - last.pts);
+    let next = later.filter(|after| *after > 0).min();
+    next.unwrap_or(frame.times(1)).min(frame.times(2))
 }
 
 /// Moves all times of packets by so many ticks; as read, they are near `reference`.
