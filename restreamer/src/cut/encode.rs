@@ -5,6 +5,8 @@
 //! picture will have, and [`graph`] cuts there, joins, and cross-fades.
 
 mod graph;
+mod model;
+mod pixels;
 mod timeline;
 
 use std::ffi::OsString;
@@ -20,16 +22,15 @@ use crate::mpegts::TsError;
 use crate::mpegts::demux::{Damage, Unit};
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::retime::Start;
-use crate::mpegts::tables::Codec;
 
 use super::behind::blocking;
-use super::exact::{level_name, profile_name};
 use super::load::LoadError;
 use super::plan::Clip;
 use super::request::{CutType, Fade};
 use super::stretch::Stretch;
 
-use self::timeline::{Layout, Model};
+use self::model::{Model, alike, pixels_alike};
+use self::timeline::Layout;
 
 /// A minute of 4K is less, in bytes.
 const MAX_FADE_BYTES: usize = 512 << 20;
@@ -46,17 +47,25 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// What pictures are made of, by ffmpeg's name.
+    fn pixels(self, layout: &Layout) -> &'static str {
+        match self {
+            Target::MpegTs | Target::WebM => "yuv420p",
+            Target::Alike => pixels_alike(layout.model.as_ref()),
+        }
+    }
+
     /// Good pictures in about the time that they take to be shown.
     fn arguments(self, layout: &Layout) -> String {
         let (video, audio, format) = match self {
             Target::MpegTs => (
-                "-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p".to_owned(),
+                "-c:v libx264 -preset veryfast -crf 20".to_owned(),
                 "-c:a aac -b:a 160k",
                 "-f mpegts",
             ),
             Target::WebM => (
                 "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -row-mt 1 -tile-columns 2 \
-                 -b:v 0 -crf 34 -g 240 -pix_fmt yuv420p"
+                 -b:v 0 -crf 34 -g 240"
                     .to_owned(),
                 "-c:a libopus -b:a 128k",
                 "-f webm -cluster_time_limit 2000",
@@ -72,29 +81,6 @@ impl Target {
     }
 }
 
-/// Encoders that make what decoders of the model take without being set up anew. Pictures come in
-/// the order in which they are decoded, and sound keeps its rate and channels.
-fn alike(model: Option<&Model>) -> (String, &'static str) {
-    let codec = model.map(|model| model.codec);
-    let video = match codec {
-        Some(Codec::H265) => "-c:v libx265 -preset ultrafast -crf 18 -x265-params \
-             log-level=error:bframes=0:open-gop=0:repeat-headers=1"
-            .to_owned(),
-        _ => {
-            let profile = model.and_then(|model| model.profile);
-            let profile = profile.map_or_else(String::new, h264_arguments);
-            format!("-c:v libx264 -preset veryfast -crf 18 -bf 0 {profile}")
-        }
-    };
-    let sound = model.and_then(Model::sound).map(|stream| stream.codec);
-    let audio = match sound {
-        Some(Codec::Ac3) => "-c:a ac3 -b:a 192k",
-        Some(Codec::MpegAudio) => "-c:a mp2 -b:a 192k",
-        _ => "-c:a aac -b:a 160k",
-    };
-    (video, audio)
-}
-
 impl From<CutType> for Target {
     fn from(kind: CutType) -> Target {
         match kind {
@@ -102,21 +88,6 @@ impl From<CutType> for Target {
             _ => Target::MpegTs,
         }
     }
-}
-
-/// Options of libx264 for a profile and a level.
-fn h264_arguments((profile, level): (u8, u8)) -> String {
-    let mut text = String::new();
-    if let Some(name) = profile_name(profile) {
-        text.push_str(&format!("-profile:v {name} "));
-    }
-    if profile <= 100 {
-        text.push_str("-pix_fmt yuv420p ");
-    }
-    if let Some(name) = level_name(level) {
-        text.push_str(&format!("-level:v {name} "));
-    }
-    text
 }
 
 /// Starts to code clips anew, one after the other.
@@ -147,7 +118,12 @@ fn start(job: &Job, target: Target, layout: Layout) -> Running {
     .split_whitespace()
     .map(Into::into)
     .collect();
-    let graph = graph::graph(&layout.scenes, layout.has_video, layout.has_audio);
+    let pixels = target.pixels(&layout);
+    let graph = graph::graph(
+        &layout.scenes,
+        layout.has_video.then_some(pixels),
+        layout.has_audio,
+    );
     arguments.push(graph.into());
     let mut rest = String::new();
     if layout.has_video {
@@ -183,7 +159,7 @@ pub(crate) async fn sound(
         .split_whitespace()
         .map(Into::into)
         .collect();
-    arguments.push(graph::graph(&layout.scenes, false, true).into());
+    arguments.push(graph::graph(&layout.scenes, None, true).into());
     let rest = format!("-map [a] -ac 2 -ar {rate} -c:a pcm_s16le -f s16le pipe:1");
     arguments.extend(rest.split_whitespace().map(OsString::from));
     let input = Input::Stream(layout.feed(job.clone()));
@@ -209,7 +185,7 @@ pub(crate) async fn cross_fade(
         stretches: to,
         fade: None,
     };
-    let layout = match Layout::of(job, vec![first, last]).await {
+    let mut layout = match Layout::of(job, vec![first, last]).await {
         // Of neither side is anything left that can be used.
         Err(LoadError::Nothing) => return Ok(None),
         layout => layout?,
@@ -217,6 +193,11 @@ pub(crate) async fn cross_fade(
     let Some(model) = layout.model.clone() else {
         return Ok(None);
     };
+    // Other sound would not be understood between what is copied.
+    layout.has_audio &= model.knows_sound();
+    if !layout.has_video && !layout.has_audio {
+        return Ok(None);
+    }
     let made = start(job, Target::Alike, layout)
         .whole(MAX_FADE_BYTES)
         .await?;

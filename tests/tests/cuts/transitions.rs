@@ -1,8 +1,12 @@
 //! Transitions between ranges that do not fit together by themselves.
 
+use std::fs;
+
 use chrono::TimeDelta;
 use tests::numbered::{self, Options, Reading};
+use tokio::process::Command;
 
+use crate::field::{made, name, site_at};
 use crate::support::{Site, bounds, holds, pictures, range};
 
 /// The pictures that are not mixed of two.
@@ -96,4 +100,71 @@ async fn between_ranges_of_different_rates() {
     let query = bounds(site.at(60), quick.instant(1010));
     let reading = site.looked_at(&format!("{query}&type=mpegts")).await;
     holds(&reading, pictures(&[60..80, 1000..1010]), "both rates");
+}
+
+/// The pixel formats of a file's pictures, by ffmpeg's names.
+async fn pixels(content: &[u8]) -> Vec<String> {
+    let work = tempfile::TempDir::new().expect("a directory");
+    let file = work.path().join("in");
+    fs::write(&file, content).expect("a file");
+    let line = "-v error -select_streams v:0 -show_entries frame=pix_fmt -of csv=p=0";
+    let mut command = Command::new("ffprobe");
+    let output = command.args(line.split(' ')).arg(file).output().await;
+    let said = String::from_utf8(output.expect("ffprobe").stdout).expect("text");
+    let lines = said.lines().map(|line| line.trim_matches(','));
+    let lines = lines.filter(|line| !line.is_empty());
+    let mut found: Vec<String> = lines.map(str::to_owned).collect();
+    found.dedup();
+    found
+}
+
+#[tokio::test]
+async fn are_coded_as_what_is_around_them() {
+    let site = site_at(0.0).await;
+    let h264 = "-c:v libx264 -preset ultrafast -bf 0";
+    let h265 = "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=0";
+    for (number, (video, expected, sound)) in [
+        (h264, "yuv420p10le", "libmp3lame"),
+        (h264, "yuv422p", "ac3"),
+        (h265, "yuv420p", "eac3"),
+        (h265, "yuv420p10le", "libopus"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let directory = format!("test/q{number}/2026-01-02T03");
+        let directory = site.node.base_dir().join(directory);
+        fs::create_dir_all(&directory).expect("a directory");
+        let how = format!("{video} -pix_fmt {expected} -c:a {sound}");
+        for segment in [&site.video.segments[1], &site.video.segments[3]] {
+            let content = made(&segment.path, &how, "mpegts").await;
+            let name = name(segment.start, 2.0, "full", &content);
+            fs::write(directory.join(name), content).expect("a file");
+        }
+        let target = format!(
+            "/cut/test/q{number}.ts?{}&{}&transition=fade,0.4&type=smart",
+            range(site.at(50), site.at(70)),
+            range(site.at(160), site.at(200)),
+        );
+        let answer = site.node.get(&target).await;
+        assert!(
+            answer.status == 200 && answer.complete,
+            "{how}: {}",
+            answer.text()
+        );
+        assert_eq!(pixels(&answer.body).await, [expected], "{how}");
+        let reading = numbered::look(&answer.body).await;
+        assert_eq!(reading.numbers.len(), 20 + 40 - 10, "{how}");
+        let mut errors = reading.errors.lines();
+        // To the sample, sound of one part may reach into the next one's.
+        assert!(
+            errors.all(|line| line.contains("non monotonically")),
+            "{how}: {}",
+            reading.errors
+        );
+        let off = reading.sound_off().expect("there are clicks");
+        assert!(off.abs() < 0.04, "{how}: {off}");
+        let (from, to) = reading.sound.expect("there is sound");
+        assert!((to - from - 2.0).abs() < 0.1, "{how}: {from} {to}");
+    }
 }

@@ -201,12 +201,13 @@ impl Parts<'_> {
     }
 }
 
-/// The graph: from `[0:v:0]` and `[0:a:0]` to `[v]` and `[a]`.
-pub(super) fn graph(scenes: &[Scene], has_video: bool, has_audio: bool) -> String {
-    let parts = Parts::of(scenes, has_video);
+/// The graph: from `[0:v:0]` and `[0:a:0]` to `[v]` and `[a]`. Pictures, if there are any, are made of
+/// `pixels`.
+pub(super) fn graph(scenes: &[Scene], pixels: Option<&str>, has_audio: bool) -> String {
+    let parts = Parts::of(scenes, pixels.is_some());
     let mut chains = Vec::new();
-    if has_video {
-        chains.push(Video::default().of(&parts));
+    if let Some(pixels) = pixels {
+        chains.push(Video::default().of(&parts, pixels));
     }
     if has_audio {
         chains.push(audio(&parts));
@@ -228,7 +229,7 @@ struct Video {
 }
 
 impl Video {
-    fn of(mut self, scenes: &[Parts<'_>]) -> String {
+    fn of(mut self, scenes: &[Parts<'_>], pixels: &str) -> String {
         // Where the scene begins in what is made.
         let mut at = 0;
         for (number, parts) in scenes.iter().enumerate() {
@@ -236,9 +237,11 @@ impl Video {
                 && let Join::Fade { transition, .. } = &scenes[before].scene.join
             {
                 self.source(&parts.first(overlap), &format!("i{number}"));
+                // It knows but few kinds of pixels, and would make these of all.
                 let _ = write!(
                     self.text,
-                    "[o{before}][i{number}]xfade=transition={}:duration={}:offset=0,settb=AVTB[x{number}];",
+                    "[o{before}][i{number}]xfade=transition={}:duration={}:offset=0,format={pixels},\
+                     settb=AVTB[x{number}];",
                     transition.as_str(),
                     seconds(overlap.length),
                 );
@@ -254,7 +257,8 @@ impl Video {
             at += parts.until;
         }
         // Pictures of another size later on are made as large as the first.
-        let split = split("[0:v:0]scale,", "split", "s", self.sources);
+        let all = format!("[0:v:0]scale,format={pixels},");
+        let split = split(&all, "split", "s", self.sources);
         format!("{split}{}[j{}]null[v]", self.text, self.pieces)
     }
 
@@ -331,6 +335,8 @@ fn ticks_of(length: TimeDelta) -> i64 {
 mod tests {
     use super::*;
 
+    const PIXELS: Option<&str> = Some("yuv420p");
+
     fn scene(start: i64, end: i64, join: Join) -> Scene {
         Scene {
             start,
@@ -356,10 +362,10 @@ mod tests {
 
     #[test]
     fn one_scene_is_cut_out() {
-        let graph = graph(&[scene(90_000, 270_000, Join::Hard)], true, true);
+        let graph = graph(&[scene(90_000, 270_000, Join::Hard)], PIXELS, true);
         assert_eq!(
             graph,
-            "[0:v:0]scale,split=1[s0];[s0]trim=start_pts=90000:end_pts=266401,setpts=PTS-90000,settb=AVTB[v0];\
+            "[0:v:0]scale,format=yuv420p,split=1[s0];[s0]trim=start_pts=90000:end_pts=266401,setpts=PTS-90000,settb=AVTB[v0];\
              [v0]null[j1];[j1]null[v];\
              [0:a:0]asplit=1[t0];[t0]atrim=start=1.000000:end=3.000000,asetpts=PTS-1.000000/TB,\
              aresample=async=1000:first_pts=0:flags=+res,apad=whole_dur=2.000000,atrim=end=2.000000[a0];[a0]anull[a]"
@@ -373,7 +379,7 @@ mod tests {
             scene(900_000, 1_080_000, Join::Hard),
             scene(1_800_000, 1_980_000, Join::Hard),
         ];
-        let video = graph(&scenes, true, false);
+        let video = graph(&scenes, PIXELS, false);
         // 12 pictures are 0.48 s.
         let steady =
             "fps=90000000/3600000:start_time=0,tpad=stop_mode=clone:stop=-1,trim=end_frame=12";
@@ -388,7 +394,7 @@ mod tests {
                 &format!(
                     "trim=start_pts=900000:end_pts=941400,setpts=PTS-900000,settb=AVTB,{steady}[i1];"
                 ),
-                "[o0][i1]xfade=transition=wipeleft:duration=0.480000:offset=0,settb=AVTB[x1];",
+                "[o0][i1]xfade=transition=wipeleft:duration=0.480000:offset=0,format=yuv420p,settb=AVTB[x1];",
                 "[x1]setpts=PTS+1000000000000[l2];[j1][l2]concat=n=2,settb=AVTB,\
                  setpts='if(lt(PTS,1000000000000),PTS,PTS-if(ld(0),ld(0),st(0,PTS))+1520000)'[j2];",
                 "trim=start_pts=941400:end_pts=1076401,setpts=PTS-943200,settb=AVTB[v1];",
@@ -396,7 +402,7 @@ mod tests {
                 "st(0,PTS))+3520000)'[j4];[j4]null[v]",
             ],
         );
-        let audio = graph(&scenes, false, true);
+        let audio = graph(&scenes, None, true);
         holds(
             &audio,
             &[
@@ -418,7 +424,7 @@ mod tests {
             scene.frames = frames;
             scene.last = scene.end - 1501;
         }
-        let both = graph(&scenes, true, true);
+        let both = graph(&scenes, PIXELS, true);
         holds(
             &both,
             &[
@@ -447,7 +453,7 @@ mod tests {
                 scene.frames = [Frame::of(frame, 1); 2];
                 scene.last = scene.end - frame;
             }
-            let video = graph(&scenes, true, false);
+            let video = graph(&scenes, PIXELS, false);
             assert_eq!(video.matches("fps=90000000/1500000:").count(), 2, "{video}");
             assert_eq!(video.matches("trim=end_frame=60[").count(), 2, "{video}");
             holds(&video, &["setpts=PTS-990000,settb=AVTB[v1]", "+2000000)"]);

@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use super::graph::{Frame, Join, Scene};
+use super::model::Model;
 use crate::cut::load::{LoadError, Loaded, load};
 use crate::cut::plan::Clip;
 use crate::cut::sound::{Wanted, form, with_sound};
@@ -23,7 +24,7 @@ use crate::mpegts::renumber::Renumberer;
 use crate::mpegts::retime::Retimer;
 use crate::mpegts::tables::{Codec, Program, Stream};
 use crate::mpegts::time::{TICKS_A_SECOND, ticks, unwrap_near};
-use crate::mpegts::video::{self, Access};
+use crate::mpegts::video::Access;
 
 /// From one stretch to the next: more than segments before and after reach, so that nothing of
 /// one is taken for the other's.
@@ -49,38 +50,6 @@ pub(super) struct Layout {
     sound_only: bool,
     /// Each with where its stretch is.
     sources: Vec<(Placed, Source)>,
-}
-
-/// How a segment is coded, as far as what is made anew should be like it.
-#[derive(Debug, Clone)]
-pub(crate) struct Model {
-    pub(super) program: Program,
-    pub(super) codec: Codec,
-    /// Profile and level, of H.264.
-    pub(super) profile: Option<(u8, u8)>,
-}
-
-impl Model {
-    fn of(footage: &Footage) -> Model {
-        let codec = footage.main.codec;
-        let mut units = footage.media.of(footage.main.pid);
-        let parameters = units
-            .by_ref()
-            .map(|unit| video::parameters(codec, unit.payload()))
-            .find(|parameters| !parameters.is_empty());
-        Model {
-            program: footage.media.program.clone(),
-            codec,
-            profile: parameters
-                .filter(|_| codec == Codec::H264)
-                .and_then(|parameters| video::h264_profile(&parameters)),
-        }
-    }
-
-    /// Its first stream of sound.
-    pub(super) fn sound(&self) -> Option<Stream> {
-        self.program.sound()
-    }
 }
 
 /// Where a segment's stretch is on the line.
@@ -226,7 +195,7 @@ impl Layout {
                 let same_video = model.program.video().map(|stream| stream.codec)
                     == known.program.video().map(|stream| stream.codec);
                 if has_sound && known.sound().is_none() && same_video {
-                    known.program = model.program;
+                    known.sounds_like(model);
                 }
             }
         }
