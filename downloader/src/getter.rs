@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::{AttemptError, Got};
+use crate::losses::Losses;
 use crate::metrics::{METRICS, labels};
 use crate::playlist::Encryption;
 use crate::recorded::{Recorded, Since};
@@ -110,6 +111,8 @@ pub struct Getter {
     quality: Quality,
     timing: Timing,
     recorded: Recorded,
+    /// What was told as lost.
+    lost: Mutex<Losses>,
     /// A segment that is larger is none.
     max_bytes: u64,
     /// That the disk is full.
@@ -203,6 +206,7 @@ impl Getter {
             quality,
             timing,
             recorded,
+            lost: Mutex::default(),
             max_bytes: attempt::MAX_BYTES,
             complaint: Seldom::default(),
             dates_told: Seldom::default(),
@@ -225,9 +229,17 @@ impl Getter {
         outcome
     }
 
-    /// Logs and counts a segment that cannot be had.
+    /// Logs and counts a segment that cannot be had; once, by how many URLs ever it was asked for.
     pub(crate) fn lose(&self, wanted: &Wanted, loss: &Loss) {
         let (channel, quality) = (&self.channel, &self.quality);
+        let which = (wanted.start, wanted.duration, wanted.sequence);
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = lost.add(&which);
+        drop(lost);
+        if !is_new && !wanted.again {
+            tracing::debug!(%channel, %quality, start = %wanted.start, "lost once more: {loss}");
+            return;
+        }
         let [c, q] = labels(channel, quality);
         METRICS.lost.with_label_values(&[loss.reason(), c, q]).inc();
         let start = wanted.start.to_rfc3339();

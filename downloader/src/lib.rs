@@ -11,6 +11,7 @@ mod debug;
 mod decrypt;
 pub mod fetch;
 pub mod getter;
+mod losses;
 pub mod manager;
 mod metrics;
 pub mod playlist;

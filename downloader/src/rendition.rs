@@ -1,33 +1,24 @@
 //! What the workers of one rendition share: a successor goes on where the one before it is, and
 //! neither does what the other has in hand.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod hands;
+
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::http::HttpClient;
 use common::names::{Channel, Quality};
-use common::segment::SegmentDuration;
 use common::store::Store;
 use tokio::time::Instant;
-use url::Url;
 
-use crate::getter::{Getter, Job};
-use crate::playlist::ByteRange;
+pub use self::hands::Claim;
+use self::hands::Hands;
+pub(crate) use self::hands::{Postponed, Refused};
+use crate::getter::Getter;
 use crate::timeline::{Newest, Timeline, Wanted};
 use crate::timing::Timing;
-
-/// A segment may be fetched from so many places at once: the old connection's and the new one's.
-const MOST_PLACES: usize = 2;
-
-/// So many segments that others have in hand are remembered, the newest.
-const MOST_REFUSED: usize = 1000;
-
-/// So many losses are remembered, so that a segment is not lost twice; the oldest go first. More
-/// than the longest list has.
-const MOST_LOSSES: usize = 400_000;
 
 /// A quality of a channel, for as long as the process lives.
 #[derive(Debug)]
@@ -57,15 +48,6 @@ pub struct Rendition {
 /// What a worker's lists have shown; changed by that worker alone.
 pub(crate) type SharedTimeline = Arc<Mutex<Timeline>>;
 
-/// A segment that others have in hand: asked for again, in case they let go without having got
-/// it, by the worker that was refused or one that comes after it.
-#[derive(Debug)]
-pub(crate) struct Postponed {
-    pub(crate) job: Job,
-    /// When it was refused first.
-    pub(crate) since: Instant,
-}
-
 /// What the newest playlists showed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
@@ -81,22 +63,6 @@ struct Seen {
     end_told: bool,
 }
 
-/// Which segment.
-type Which = (DateTime<Utc>, SegmentDuration);
-
-/// Where it is to be had.
-type Place = (Url, Option<ByteRange>);
-
-/// What is being fetched, and what cannot be had.
-#[derive(Debug, Default)]
-struct Hands {
-    held: HashMap<Which, Vec<Place>>,
-    /// By a hash of which and where: there may be very many.
-    lost: HashSet<u64>,
-    /// The same, oldest first.
-    losses: VecDeque<u64>,
-}
-
 /// What one playlist showed.
 #[derive(Debug)]
 pub(crate) struct Shown<'a> {
@@ -110,23 +76,6 @@ pub(crate) struct Shown<'a> {
     pub(crate) first: bool,
     /// True iff its worker works.
     pub(crate) works: bool,
-}
-
-/// Why a segment is not to be taken in hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Somebody has it from there, or it is in as many hands as it may be: ask again later.
-    Held,
-    /// It was lost there before.
-    Lost,
-}
-
-/// A segment that is in somebody's hands; dropping it lets go.
-#[derive(Debug)]
-pub struct Claim {
-    rendition: Arc<Rendition>,
-    which: Which,
-    place: Place,
 }
 
 impl Rendition {
@@ -173,20 +122,6 @@ impl Rendition {
     /// everything that is listed for new.
     pub(crate) fn remember(&self, timeline: Option<SharedTimeline>) {
         *lock(&self.memory) = timeline;
-    }
-
-    /// Keeps a segment that is in other hands.
-    pub(crate) fn postpone(&self, postponed: Postponed) {
-        let mut refused = lock(&self.refused);
-        if refused.len() == MOST_REFUSED {
-            refused.pop_front();
-        }
-        refused.push_back(postponed);
-    }
-
-    /// All that were postponed, to be asked for again.
-    pub(crate) fn postponed(&self) -> VecDeque<Postponed> {
-        std::mem::take(&mut *lock(&self.refused))
     }
 
     /// True iff a jump of dates may ask for a successor: now and then, not at every jump.
@@ -262,32 +197,8 @@ impl Rendition {
         });
     }
 
-    /// Takes a segment in hand.
-    pub(crate) fn claim(self: &Arc<Rendition>, wanted: &Wanted) -> Result<Claim, Refused> {
-        let which = (wanted.start, wanted.duration);
-        let place = (wanted.url.clone(), wanted.range);
-        let mut hands = self.hands();
-        if !wanted.again && hands.lost.contains(&hash(&(which, &place))) {
-            return Err(Refused::Lost);
-        }
-        let held = hands.held.entry(which).or_default();
-        if held.contains(&place) || held.len() >= MOST_PLACES {
-            return Err(Refused::Held);
-        }
-        held.push(place.clone());
-        Ok(Claim {
-            rendition: Arc::clone(self),
-            which,
-            place,
-        })
-    }
-
     fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
         look(&mut lock(&self.seen))
-    }
-
-    fn hands(&self) -> std::sync::MutexGuard<'_, Hands> {
-        lock(&self.hands)
     }
 }
 
@@ -295,88 +206,4 @@ impl Rendition {
 /// forgotten ([`Rendition::remember`]).
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-impl Claim {
-    /// Remembers that the segment cannot be had from there.
-    pub(crate) fn lost(&self) {
-        let loss = hash(&(self.which, &self.place));
-        let mut hands = self.rendition.hands();
-        if hands.lost.insert(loss) {
-            hands.losses.push_back(loss);
-        }
-        if hands.losses.len() > MOST_LOSSES
-            && let Some(oldest) = hands.losses.pop_front()
-        {
-            hands.lost.remove(&oldest);
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut hands = self.rendition.hands();
-        if let Some(held) = hands.held.get_mut(&self.which) {
-            held.retain(|place| *place != self.place);
-            if held.is_empty() {
-                hands.held.remove(&self.which);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn a_segment_is_in_two_hands_at_most_and_lost_once() {
-        let rendition = Arc::new(Rendition::new(
-            HttpClient::new().unwrap(),
-            &Store::new(Path::new("/nonexistent")),
-            Channel::new("c").unwrap(),
-            Quality::new("source").unwrap(),
-            Timing::default(),
-            0,
-        ));
-        let (old, new, third) = (
-            Wanted::of("http://a/1"),
-            Wanted::of("http://b/1"),
-            Wanted::of("http://c/1"),
-        );
-        let of_old = rendition.claim(&old).unwrap();
-        assert_eq!(rendition.claim(&old).err(), Some(Refused::Held));
-        let of_new = rendition.claim(&new).unwrap();
-        assert_eq!(rendition.claim(&third).err(), Some(Refused::Held));
-        drop(of_new);
-        assert!(rendition.claim(&third).is_ok());
-        of_old.lost();
-        drop(of_old);
-        assert_eq!(rendition.claim(&old).err(), Some(Refused::Lost));
-        assert!(rendition.claim(&new).is_ok());
-        assert!(rendition.hands().held.is_empty());
-        // When dates begin again it is another segment.
-        let again = Wanted {
-            again: true,
-            ..old.clone()
-        };
-        assert!(rendition.claim(&again).is_ok());
-        // What one worker was refused, the next one to poll asks for, whoever that is.
-        let postponed = |wanted: &Wanted| Postponed {
-            job: Job::new(wanted.clone(), false, Arc::default()),
-            since: Instant::now(),
-        };
-        for _ in 0..=MOST_REFUSED {
-            rendition.postpone(postponed(&third));
-        }
-        assert_eq!(rendition.postponed().len(), MOST_REFUSED);
-        assert!(rendition.postponed().is_empty());
-    }
 }

@@ -132,6 +132,7 @@ impl Worker {
         let run = Run {
             downloads: Downloads::new(
                 Arc::clone(rendition),
+                self.generation,
                 Arc::clone(&self.working.watched),
                 Arc::clone(&timeline),
                 self.max_getters,

@@ -29,6 +29,8 @@ type Ended = Result<(Queued, Outcome), JoinError>;
 /// What a worker has in hand.
 pub(super) struct Downloads {
     rendition: Arc<Rendition>,
+    /// The worker's generation.
+    worker: u64,
     watched: Arc<WatchedWorker>,
     timeline: SharedTimeline,
     queue: Queue,
@@ -44,6 +46,7 @@ impl Downloads {
     /// Nothing yet; at most `most` at once later, and none any more after `shutdown`.
     pub(super) fn new(
         rendition: Arc<Rendition>,
+        worker: u64,
         watched: Arc<WatchedWorker>,
         timeline: SharedTimeline,
         most: usize,
@@ -51,6 +54,7 @@ impl Downloads {
     ) -> Downloads {
         Downloads {
             rendition,
+            worker,
             watched,
             timeline,
             queue: Queue::default(),
@@ -66,7 +70,7 @@ impl Downloads {
 
     /// Queues a segment, unless others have it in hand or it was lost before.
     pub(super) fn take_in_hand(&mut self, job: Job, playlists: &Arc<[Arc<Kept>]>, since: Instant) {
-        match self.rendition.claim(&job.wanted) {
+        match self.rendition.claim(&job.wanted, self.worker) {
             Ok(claim) => self.queue.push(Queued {
                 job,
                 claim,
@@ -76,7 +80,8 @@ impl Downloads {
                 again: None,
             }),
             Err(Refused::Held) if !job.is_probe => {
-                self.rendition.postpone(Postponed { job, since });
+                let worker = self.worker;
+                self.rendition.postpone(Postponed { job, worker, since });
             }
             Err(Refused::Held | Refused::Lost) => {}
         }
@@ -84,7 +89,7 @@ impl Downloads {
 
     /// Queues what others had in hand, in case they have let go of it without getting it.
     pub(super) fn take_postponed(&mut self) {
-        for Postponed { job, since } in self.rendition.postponed() {
+        for Postponed { job, since, .. } in self.rendition.postponed() {
             if since.elapsed() < self.rendition.timing.segment_give_up {
                 self.take_in_hand(job, &Arc::default(), since);
             }
@@ -205,6 +210,7 @@ impl Downloads {
             rendition.getter.lose(&queued.job.wanted, &loss);
             queued.claim.lost();
         } else {
+            queued.claim.fails();
             self.queue.push_back_until(due, queued);
         }
     }

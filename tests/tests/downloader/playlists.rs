@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tests::content::ts_bytes;
 use tests::origin::{
-    Fault, Hold, LiveOptions, LiveStream, Log, MasterPlaylist, Matching, Rule, Variant,
+    Fault, Hold, LiveOptions, LiveStream, Log, MasterPlaylist, Matching, NewSegment, Rule, Variant,
 };
 
 use super::{FAST, SOON, Scene};
@@ -264,6 +264,33 @@ async fn what_is_too_large_is_refused_with_a_clear_error() {
     let line = downloader.wait_for_log("allowed for a segment", SOON).await;
     assert!(line.contains("lost a segment"), "{line}");
     scene.expect(&good).await;
+}
+
+/// Signed URLs: what is under way is not asked for by the next URL, too, and what is lost is lost
+/// once.
+#[tokio::test]
+async fn urls_that_change_with_every_list_are_of_the_same_segments() {
+    let mut scene = Scene::new(LiveOptions::default()).await;
+    let all = scene.push(5);
+    let gone = NewSegment::new("2.000", ts_bytes(9, 10)).missing();
+    let gone = scene.stream.push_segment(gone);
+    let slow = all[4].path.as_str();
+    let late = Fault::stall_head(Hold::For(Duration::from_millis(250)));
+    scene.origin.always(slow, late);
+    let downloader = scene.record().await;
+    let path = scene.stream.path();
+    for n in 0..8 {
+        scene.stream.options_mut().query = format!("?signature={n}");
+        scene.stream.publish();
+        let polls = scene.origin.count(&path);
+        let more = |log: &Log| log.count(&path) > polls;
+        scene.origin.wait_for(SOON, more).await.unwrap();
+    }
+    scene.expect(&all).await;
+    assert_eq!(scene.origin.count(slow), 1);
+    assert!(scene.origin.count(&gone.path) > 1);
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("segments_lost_total", &[]), 1.0);
 }
 
 /// An origin that lists 8 s only and stalls one request in twenty for 7 s, resets, cuts short or
