@@ -16,10 +16,10 @@ use super::stretch::{Source, Stretch};
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
-use crate::mpegts::TsError;
 use crate::mpegts::packed;
 use crate::mpegts::packet::packets;
 use crate::mpegts::renumber::program_of;
+use crate::mpegts::{Problem, TsError};
 use crate::routes::segments::content_type;
 
 /// More than that is no segment of some seconds, in bytes.
@@ -112,6 +112,11 @@ impl From<LoadError> for ApiError {
                 ..
             } => error.into(),
             LoadError::Nothing => ApiError::NotAcceptable(error.to_string()),
+            // Nothing is broken, and nobody can do it.
+            LoadError::Damaged { file, error } if matches!(error.problem, Problem::NoTime(_)) => {
+                let name = file.file_name().unwrap_or_default();
+                ApiError::NotAcceptable(format!("{}: {error}", name.display()))
+            }
             error => ApiError::internal("use a segment", &error),
         }
     }

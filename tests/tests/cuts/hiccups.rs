@@ -208,4 +208,18 @@ async fn pictures_that_say_no_time_of_their_own() {
         let answer = site.node.get(&target).await;
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());
     }
+
+    // Shown in another order than decoded, nobody knows when.
+    let options = Options {
+        seconds: 4.0,
+        ..Options::default()
+    };
+    let site = Site::start(&options, &[]).await;
+    with_few_times(&site, 1);
+    let query = bounds(site.at(31), site.at(90));
+    for kind in ["fast", "mpegts"] {
+        let refused = site.cut(&format!("{query}&type={kind}")).await;
+        assert_eq!(refused.status, 406, "{kind}: {}", refused.text());
+        assert!(refused.text().contains("has no time"), "{kind}");
+    }
 }
