@@ -23,7 +23,7 @@ use crate::mpegts::pes::{self, Head};
 use crate::mpegts::renumber::Renumberer;
 use crate::mpegts::retime::Retimer;
 use crate::mpegts::tables::{Codec, Program, Stream};
-use crate::mpegts::time::{TICKS_A_SECOND, ticks, unwrap_near, wrap};
+use crate::mpegts::time::{TICKS_A_SECOND, ticks, unwrap_near};
 use crate::mpegts::video::Access;
 
 /// From one stretch to the next: more than segments before and after reach, so that nothing of
@@ -32,9 +32,6 @@ const APART: i64 = 120 * TICKS_A_SECOND;
 
 /// So much of the time before a stretch is needed at most; else its first pictures are lost.
 const MAX_BEFORE: i64 = 60 * TICKS_A_SECOND;
-
-/// Segments whose times are further from where their starts are by more than that are on another clock.
-const MAX_DRIFT: i64 = TICKS_A_SECOND / 2;
 
 /// Sound may begin so much later than the picture without being missed.
 const SOUND_TOLERANCE: i64 = TICKS_A_SECOND / 40;
@@ -62,33 +59,12 @@ struct Placed {
     from: i64,
     /// The time of that instant, in ticks.
     base: i64,
-    /// What is added to the times of its first segment, in ticks, if its last one is on the same clock.
-    clock: Option<i64>,
 }
 
 impl Placed {
-    /// What is to be added to a segment's times, in ticks. As long as the clock goes on, that is the
-    /// same for all: segments may begin with pictures that are shown before their start in the playlist,
-    /// and starts are rounded.
+    /// What is to be added to a segment's times, in ticks.
     fn shift(self, footage: &Footage) -> i64 {
-        let alone = self.base + ticks(footage.start() - self.from) - footage.shown;
-        // The clock begins anew after 26.5 hours.
-        let drift = |clock| unwrap_near(wrap(alone - clock), 0);
-        let drift = self.clock.map(drift);
-        alone - drift.filter(|drift| drift.abs() <= MAX_DRIFT).unwrap_or(0)
-    }
-
-    /// The same for a stretch with these segments at its ends.
-    fn between(mut self, first: &Footage, last: &Footage) -> Placed {
-        let on_clock = Placed {
-            clock: Some(self.shift(first)),
-            ..self
-        };
-        let apart = unwrap_near(wrap(on_clock.shift(last) - self.shift(first)), 0);
-        if apart == 0 {
-            self = on_clock;
-        }
-        self
+        self.base + ticks(footage.start() - self.from) - footage.shown
     }
 }
 
@@ -137,14 +113,12 @@ impl Layout {
         let placed = Placed {
             from: stretch.from.timestamp_micros(),
             base: previous + APART,
-            clock: None,
         };
         let (Some(first), Some(last)) = (stretch.sources.first(), stretch.sources.last()) else {
             return Ok(());
         };
         let head = load(job, first).await?.footage;
         let tail = load(job, last).await?.footage;
-        let placed = placed.between(&head, &tail);
         let has_video = head.main.codec.is_video() && !self.sound_only;
         self.has_video |= has_video;
         // What comes first may be a short advertisement: the rest need not sound as it does.
@@ -184,7 +158,7 @@ impl Layout {
                 }
                 // Its pictures all come later: the one before it is whole.
                 None => {
-                    scene.end = tail.shown + placed.shift(&tail);
+                    scene.end = placed.base + ticks(tail.start() - from);
                     scene.last = scene.end - scene.frames[1].times(1) / 2;
                 }
             }
