@@ -7,6 +7,7 @@
 mod graph;
 mod model;
 mod pixels;
+mod placed;
 mod timeline;
 
 use std::ffi::OsString;

@@ -1,7 +1,14 @@
 //! Cuts that are coded anew from end to end, exact to the picture.
 
+use std::fs;
+
+use chrono::{DateTime, TimeDelta};
+use restreamer::footage::Footage;
+use restreamer::mpegts::demux::Damage;
+use restreamer::mpegts::video::Access;
 use tests::numbered::{Codec, Options};
 
+use crate::field::name;
 use crate::support::{Site, before, bounds, holds, pictures, range};
 
 #[tokio::test]
@@ -89,4 +96,58 @@ async fn ranges_in_any_order_joined_and_cross_faded() {
     assert!(steady, "{:?}", reading.times);
     let (from, to) = reading.sound.expect("there is sound");
     assert!(((to - from) - 90.0 * 0.04).abs() < 0.1, "{from} {to}");
+}
+
+#[tokio::test]
+async fn segments_that_begin_with_pictures_shown_before_their_start() {
+    let options = Options {
+        open_gop: true,
+        keys: 1,
+        segment_seconds: 2.08,
+        seconds: 12.48,
+        ..Options::default()
+    };
+    let site = Site::start(&options, &[]).await;
+    // The playlist counts from key picture to key picture; some that come after it are shown before it.
+    let segments = &site.video.segments;
+    let mut starts = Vec::new();
+    for segment in segments {
+        let content = fs::read(&segment.path).expect("it is there");
+        let footage = Footage::read(&content, segment.start, Damage::Fails).expect("MPEG-TS");
+        let first = footage.pictures()[0];
+        assert_ne!(first.access, Access::None);
+        starts.push(DateTime::from_timestamp_micros(first.instant).expect("a time"));
+    }
+    let late = |number: u32| {
+        let at = segments.partition_point(|segment| segment.numbers.start <= number) - 1;
+        site.at(number) + (starts[at] - segments[at].start)
+    };
+    let all = segments.iter().enumerate();
+    assert!(
+        all.skip(1)
+            .all(|(at, it)| starts[at] - it.start >= TimeDelta::milliseconds(40))
+    );
+    for (at, segment) in segments.iter().enumerate() {
+        let next = starts.get(at + 1).copied();
+        let ends = next.unwrap_or(starts[at] + TimeDelta::seconds(2));
+        let content = fs::read(&segment.path).expect("it is there");
+        fs::remove_file(&segment.path).expect("it was there");
+        let name = name(
+            starts[at],
+            (ends - starts[at]).as_seconds_f64(),
+            "full",
+            &content,
+        );
+        fs::write(segment.path.with_file_name(name), content).expect("a file");
+    }
+    for (kind, first, end) in [("mpegts", 10, 230), ("mpegts", 101, 148), ("webm", 60, 140)] {
+        let query = bounds(late(first), late(end));
+        let reading = site.looked_at(&format!("{query}&type={kind}")).await;
+        let what = format!("{kind} {first}..{end}");
+        holds(&reading, first..end, &what);
+        for pair in reading.times.windows(2) {
+            let off = pair[1] - pair[0] - 0.04;
+            assert!(off.abs() < 0.002, "{what}: {pair:?}");
+        }
+    }
 }

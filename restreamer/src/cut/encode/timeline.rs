@@ -10,6 +10,7 @@ use futures::stream::{self, BoxStream};
 
 use super::graph::{Frame, Join, Scene};
 use super::model::Model;
+use super::placed::{Placed, lead_of};
 use crate::cut::load::{LoadError, Loaded, load};
 use crate::cut::plan::Clip;
 use crate::cut::sound::{Wanted, form, with_sound};
@@ -50,22 +51,6 @@ pub(super) struct Layout {
     sound_only: bool,
     /// Each with where its stretch is.
     sources: Vec<(Placed, Source)>,
-}
-
-/// Where a segment's stretch is on the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Placed {
-    /// In microseconds since 1970.
-    from: i64,
-    /// The time of that instant, in ticks.
-    base: i64,
-}
-
-impl Placed {
-    /// What is to be added to a segment's times, in ticks.
-    fn shift(self, footage: &Footage) -> i64 {
-        self.base + ticks(footage.start() - self.from) - footage.shown
-    }
 }
 
 impl Layout {
@@ -113,12 +98,17 @@ impl Layout {
         let placed = Placed {
             from: stretch.from.timestamp_micros(),
             base: previous + APART,
+            first: None,
         };
         let (Some(first), Some(last)) = (stretch.sources.first(), stretch.sources.last()) else {
             return Ok(());
         };
         let head = load(job, first).await?.footage;
         let tail = load(job, last).await?.footage;
+        let placed = Placed {
+            first: Some((placed.shift(&head), lead_of(&head))),
+            ..placed
+        };
         let has_video = head.main.codec.is_video() && !self.sound_only;
         self.has_video |= has_video;
         // What comes first may be a short advertisement: the rest need not sound as it does.
@@ -158,7 +148,7 @@ impl Layout {
                 }
                 // Its pictures all come later: the one before it is whole.
                 None => {
-                    scene.end = placed.base + ticks(tail.start() - from);
+                    scene.end = tail.shown + placed.shift(&tail);
                     scene.last = scene.end - scene.frames[1].times(1) / 2;
                 }
             }
