@@ -56,6 +56,15 @@ impl Target {
         }
     }
 
+    /// The filter that puts sound to speakers where its encoder knows them.
+    fn speakers(self) -> &'static str {
+        match self {
+            // AC-3 has others at the sides.
+            Target::WebM => "aformat=channel_layouts=mono|stereo|3.0|quad|5.0|5.1|6.1|7.1",
+            Target::MpegTs | Target::Alike => "anull",
+        }
+    }
+
     /// Good pictures in about the time that they take to be shown.
     fn arguments(self, layout: &Layout) -> String {
         let (video, audio, format) = match self {
@@ -123,7 +132,7 @@ fn start(job: &Job, target: Target, layout: Layout) -> Running {
     let graph = graph::graph(
         &layout.scenes,
         layout.has_video.then_some(pixels),
-        layout.has_audio,
+        layout.has_audio.then_some(target.speakers()),
     );
     arguments.push(graph.into());
     let mut rest = String::new();
@@ -160,7 +169,7 @@ pub(crate) async fn sound(
         .split_whitespace()
         .map(Into::into)
         .collect();
-    arguments.push(graph::graph(&layout.scenes, None, true).into());
+    arguments.push(graph::graph(&layout.scenes, None, Some("anull")).into());
     let rest = format!("-map [a] -ac 2 -ar {rate} -c:a pcm_s16le -f s16le pipe:1");
     arguments.extend(rest.split_whitespace().map(OsString::from));
     let input = Input::Stream(layout.feed(job.clone()));

@@ -11,7 +11,7 @@ use super::load::{LoadError, Loaded, MOST_MADE};
 use super::stretch::Source;
 use crate::ffmpeg::{Input, Job};
 use crate::footage::Footage;
-use crate::mpegts::audio::{AdtsForm, adts_form, frames};
+use crate::mpegts::audio::{Form, frames};
 use crate::mpegts::demux::{Damage, Media, Unit, demux};
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::{Codec, Program};
@@ -31,13 +31,19 @@ const LONGEST: i64 = 60 * TICKS_A_SECOND;
 const LAST: i64 = TICKS_A_SECOND / 25;
 
 /// What a segment's sound is like, as far as a decoder has to be set up for it.
-pub(crate) fn form(footage: &Footage) -> Option<AdtsForm> {
-    let stream = footage
-        .media
-        .program
-        .sound()
-        .filter(|stream| stream.codec == Codec::Adts)?;
-    adts_form(footage.media.of(stream.pid).next()?.payload())
+pub(crate) fn form(footage: &Footage) -> Option<Form> {
+    let stream = footage.media.program.sound()?;
+    Form::of(stream.codec, footage.media.of(stream.pid).next()?.payload())
+}
+
+/// Arguments for sound of a form that lasts until it is decoded: of MP3 each frame by itself.
+fn coded(form: Form) -> &'static str {
+    match (form.codec, form.layer) {
+        (Codec::Ac3, _) => "-c:a ac3 -b:a 448k",
+        (Codec::MpegAudio, 3) => "-c:a libmp3lame -b:a 160k -reservoir 0",
+        (Codec::MpegAudio, _) => "-c:a mp2 -b:a 160k",
+        _ => "-c:a aac -b:a 192k",
+    }
 }
 
 /// What has to be made for a segment.
@@ -52,7 +58,7 @@ pub(crate) enum Wanted {
 impl Wanted {
     /// So that a segment has sound of this form, if it must have some: once any `is_heard`, what is
     /// missing is no matter.
-    pub(crate) fn of(footage: &Footage, wanted: AdtsForm, is_heard: bool) -> Option<Wanted> {
+    pub(crate) fn of(footage: &Footage, wanted: Form, is_heard: bool) -> Option<Wanted> {
         match form(footage) {
             Some(found) => (found != wanted).then_some(Wanted::Converted),
             None => {
@@ -73,7 +79,7 @@ pub(crate) async fn with_sound(
     source: &Source,
     footage: Footage,
     program: Program,
-    form: AdtsForm,
+    form: Form,
     wanted: Wanted,
 ) -> Result<Loaded, LoadError> {
     let (from, input) = match wanted {
@@ -87,9 +93,10 @@ pub(crate) async fn with_sound(
             (format!("-f lavfi -i anullsrc=d={micros}us"), Input::None)
         }
     };
-    let AdtsForm { rate, channels } = form;
+    let Form { rate, channels, .. } = form;
+    let coded = coded(form);
     let arguments = format!(
-        "{from} -map 0:a:0 -c:a aac -b:a 192k -ar {rate} -ac {channels} -muxdelay 0 -muxpreload 0 -f mpegts pipe:1"
+        "{from} -map 0:a:0 {coded} -ar {rate} -ac {channels} -muxdelay 0 -muxpreload 0 -f mpegts pipe:1"
     );
     let arguments = arguments.split_whitespace().map(OsString::from).collect();
     // What it is for waits for it, and holds a permit meanwhile.

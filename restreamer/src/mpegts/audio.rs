@@ -76,25 +76,62 @@ fn head_of(codec: Codec) -> Option<ReadHead> {
     }
 }
 
-/// What a decoder of AAC is set up for.
+/// What a decoder of sound is set up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdtsForm {
+pub struct Form {
+    /// How it is coded.
+    pub codec: Codec,
+    /// The layer of MPEG audio, else 0.
+    pub layer: u8,
     /// In Hz.
     pub rate: i64,
     /// How many channels.
     pub channels: u8,
 }
 
-/// What a decoder has to be set up for to read ADTS frames; `None` if the first one does not say.
-#[must_use]
-pub fn adts_form(bytes: &[u8]) -> Option<AdtsForm> {
-    let rate = adts(bytes)?.rate;
-    let channels = match (bytes[2] & 0x01) << 2 | bytes[3] >> 6 {
-        0 => return None,
-        7 => 8,
-        channels => channels,
+impl Form {
+    /// What a decoder has to be set up for to read these frames; `None` if the first one does not say.
+    #[must_use]
+    pub fn of(codec: Codec, bytes: &[u8]) -> Option<Form> {
+        let (head, layer, channels) = match (codec, bytes) {
+            (Codec::Adts, [_, _, c, d, ..]) => (adts(bytes)?, 0, adts_channels(*c, *d)?),
+            (Codec::MpegAudio, [_, b, _, d, ..]) => {
+                let channels = if d >> 6 == 3 { 1 } else { 2 };
+                (mpeg(bytes)?, 4 - (b >> 1 & 0x03), channels)
+            }
+            (Codec::Ac3, [_, _, _, _, _, _, mode, ..]) => (ac3(bytes)?, 0, ac3_channels(*mode)),
+            _ => return None,
+        };
+        Some(Form {
+            codec,
+            layer,
+            rate: head.rate,
+            channels,
+        })
+    }
+}
+
+fn adts_channels(c: u8, d: u8) -> Option<u8> {
+    match (c & 0x01) << 2 | d >> 6 {
+        0 => None,
+        7 => Some(8),
+        channels => Some(channels),
+    }
+}
+
+/// From the byte that begins with `acmod`: how many channels, and one more for low tones.
+fn ac3_channels(mode: u8) -> u8 {
+    let (channels, levels) = match mode >> 5 {
+        0 => (2, 0),
+        1 => (1, 0),
+        2 => (2, 2),
+        3 => (3, 2),
+        4 => (3, 2),
+        5 => (4, 4),
+        6 => (4, 2),
+        _ => (5, 4),
     };
-    Some(AdtsForm { rate, channels })
+    channels + (mode >> (4 - levels) & 1)
 }
 
 /// What is needed to read any head, in bytes.
@@ -254,10 +291,48 @@ mod tests {
         }
     }
 
+    #[test]
+    fn forms() {
+        type Row<'a> = (Codec, &'a [u8], (u8, i64, u8));
+        let table: [Row<'_>; 6] = [
+            (Codec::Adts, &adts_frame(7), (0, 48_000, 2)),
+            (Codec::MpegAudio, &[0xff, 0xfb, 0x90, 0x00], (3, 44_100, 2)),
+            (Codec::MpegAudio, &[0xff, 0xfd, 0xa4, 0xc0], (2, 48_000, 1)),
+            // Two channels; three and two, and one for low tones; one.
+            (
+                Codec::Ac3,
+                &[0x0b, 0x77, 0, 0, 0x14, 0x40, 0x40],
+                (0, 48_000, 2),
+            ),
+            (
+                Codec::Ac3,
+                &[0x0b, 0x77, 0, 0, 0x54, 0x40, 0xe1],
+                (0, 44_100, 6),
+            ),
+            (
+                Codec::Ac3,
+                &[0x0b, 0x77, 0, 0, 0x14, 0x40, 0x20],
+                (0, 48_000, 1),
+            ),
+        ];
+        for (codec, bytes, (layer, rate, channels)) in table {
+            let expected = Form {
+                codec,
+                layer,
+                rate,
+                channels,
+            };
+            assert_eq!(Form::of(codec, bytes), Some(expected), "{bytes:x?}");
+            assert_eq!(Form::of(codec, &bytes[..3]), None);
+        }
+        assert_eq!(Form::of(Codec::OtherAudio, &adts_frame(7)), None);
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(prop_oneof![Just(0xff_u8), Just(0x0b), Just(0x77), any::<u8>()], 0..300)) {
             for codec in [Codec::Adts, Codec::MpegAudio, Codec::Ac3] {
+                let _ = Form::of(codec, &bytes);
                 if let Some(frames) = frames(codec, &bytes) {
                     assert!(frames.iter().all(|frame| frame.range.end <= bytes.len()));
                 }

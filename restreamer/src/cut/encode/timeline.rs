@@ -17,7 +17,7 @@ use crate::cut::sound::{Wanted, form, with_sound};
 use crate::cut::stretch::{Source, Stretch};
 use crate::ffmpeg::Job;
 use crate::footage::{Footage, Picture};
-use crate::mpegts::audio::AdtsForm;
+use crate::mpegts::audio::Form;
 use crate::mpegts::demux::Damage;
 use crate::mpegts::packet::{self, PACKET, Packet};
 use crate::mpegts::pes::{self, Head};
@@ -46,7 +46,7 @@ pub(super) struct Layout {
     /// What the first of it is like, and the program as which all of it is fed.
     pub(super) model: Option<Model>,
     /// What its sound is like, if that matters.
-    sound: Option<AdtsForm>,
+    sound: Option<Form>,
     /// True iff only sound is fed.
     sound_only: bool,
     /// Each with where its stretch is.
@@ -111,10 +111,13 @@ impl Layout {
         };
         let has_video = head.main.codec.is_video() && !self.sound_only;
         self.has_video |= has_video;
-        // What comes first may be a short advertisement: the rest need not sound as it does.
-        self.sound = self.sound.or_else(|| form(&tail)).or_else(|| form(&head));
         self.know(&head, true);
         self.know(&tail, false);
+        // What comes first may be a short advertisement: the rest need not sound as it does.
+        let coded = self.model.as_ref().and_then(Model::sound);
+        let is_it = |form: &Form| coded.is_some_and(|sound| sound.codec == form.codec);
+        let found = || [&tail, &head].into_iter().filter_map(form).find(is_it);
+        self.sound = self.sound.or_else(found);
         let (from, until) = (placed.from, stretch.until.timestamp_micros());
         let mut scene = Scene {
             start: placed.base,
@@ -273,7 +276,7 @@ impl Layout {
             let placed = async {
                 let mut loaded = load(&job, &source).await.map_err(io::Error::other)?;
                 if let (Some(form), Some(to)) = (heard.0, &program)
-                    && to.sound().is_some_and(|sound| sound.codec == Codec::Adts)
+                    && to.sound().is_some_and(|sound| sound.codec == form.codec)
                     && let Some(wanted) = Wanted::of(&loaded.footage, form, heard.1)
                 {
                     let to = Program::clone(to);
