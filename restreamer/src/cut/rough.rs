@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::fmp4;
 use super::stretch::Source;
 use crate::error::ApiError;
-use crate::mpegts::packet::PACKET;
+use crate::mpegts::packet::{PACKET, SYNC};
 use crate::routes::segments::content_type;
 use crate::routes::segments::{Buffers, FileBody, OpenFiles, Part, SharedFile, Span, open};
 
@@ -172,7 +172,7 @@ fn open_source(
         } else {
             Some(found)
         };
-    } else {
+    } else if file.first_bytes[0] == SYNC {
         // A packet that is cut short would spoil the one after it.
         span.end -= span.end % PACKET as u64;
     }

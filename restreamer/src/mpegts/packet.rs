@@ -2,6 +2,9 @@
 
 use super::{Problem, TsError, time};
 
+/// What every packet begins with.
+pub const SYNC: u8 = 0x47;
+
 /// A packet's length in bytes.
 pub const PACKET: usize = 188;
 
@@ -24,7 +27,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// If it does not begin with 0x47, is marked as damaged, or its parts do not fit into it.
     pub fn read(bytes: &'a [u8; PACKET]) -> Result<Packet<'a>, Problem> {
-        if bytes[0] != 0x47 {
+        if bytes[0] != SYNC {
             return Err(Problem::NoSync(bytes[0]));
         }
         if bytes[1] & 0x80 != 0 {

@@ -20,8 +20,8 @@ use super::{Problem, TsError};
 const MAX_JUMP: i64 = TICKS_A_SECOND / 2;
 
 /// Within a file, times of a stream that are further ahead than that, and far from those of all others,
-/// are another clock's; pictures alone may be missing for longer.
-const MAX_GAP: i64 = 10 * TICKS_A_SECOND;
+/// are another clock's: nobody makes longer segments, and one may hold two pictures alone.
+const MAX_GAP: i64 = 60 * TICKS_A_SECOND;
 
 /// How long a picture is taken to be shown before two are known: 1/50 s.
 const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
@@ -310,7 +310,12 @@ impl Retimer {
             } else if added != offset && is_near(dts + offset) {
                 // Another stream has come to it before.
             } else if is_media(stream_id) && (dts < last || is_far) {
-                offset = written + state.step.max(1) - dts;
+                let step = if state.step > 0 {
+                    state.step
+                } else {
+                    USUAL_FRAME
+                };
+                offset = written + step - dts;
                 self.offset = offset;
             } else {
                 offset = added;

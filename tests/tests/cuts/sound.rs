@@ -192,6 +192,7 @@ async fn sound_that_is_packed_in_no_container() {
         ("mp3", &["mpegts"]),
     ] {
         let directory = site.node.base_dir().join(format!("test/{format}"));
+        let mut all = Vec::new();
         for segment in &site.video.segments[..3] {
             let codec = if format == "adts" {
                 "copy"
@@ -203,12 +204,15 @@ async fn sound_that_is_packed_in_no_container() {
             // ffmpeg has a tag of its own in front of MP3.
             let time = u64::from(segment.numbers.start) * 3600 + 900_000;
             let content = [tag(time), sound].concat();
+            all.extend_from_slice(&content);
             let hour = directory.join(segment.start.format("%Y-%m-%dT%H").to_string());
             fs::create_dir_all(&hour).expect("a directory");
             let name = name(segment.start, 2.0, "full", &content);
             fs::write(hour.join(name), content).expect("a file");
         }
         let query = bounds(site.at(30), site.at(140));
+        let rough = format!("/cut/test/{format}.ts?{query}&type=rough");
+        assert!(site.node.get(&rough).await.body == all, "{rough}");
         for kind in kinds {
             let target = format!("/cut/test/{format}.ts?{query}&type={kind}");
             let answer = raw::get(site.node.restreamer_address(), &target).await;

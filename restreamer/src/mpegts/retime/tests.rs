@@ -123,6 +123,11 @@ fn what_is_shown_comes_when_the_starts_say() {
             [&slow[..], &[4 * SECOND]].concat(),
         ),
         (
+            "a picture every twelve seconds",
+            vec![(0, vec![0, 12 * SECOND, 24 * SECOND], 0)],
+            vec![0, 12 * SECOND, 24 * SECOND],
+        ),
+        (
             "another clock, and pictures are decoded when they are shown",
             vec![
                 (0, at_25(2 * FRAME, 50), 2 * FRAME),
