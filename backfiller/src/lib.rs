@@ -15,6 +15,7 @@ pub mod options;
 pub mod peers;
 pub mod plan;
 pub mod progress;
+pub mod queue;
 pub mod rate;
 pub mod remote;
 pub mod report;

@@ -2,7 +2,7 @@
 //! No more than an hour's list is in memory at any time. All that it knows of the world comes
 //! through a [`Site`], so that a test can replay a bad day.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::journal::{Journal, Matter, Novelty};
 use crate::metrics;
 use crate::options::Options;
 use crate::plan::{self, Rules};
+use crate::queue::{Next, Queue};
 use crate::remote::RemoteError;
 pub use crate::report::Report;
 use crate::site::Site;
@@ -157,25 +158,31 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
 
     async fn everything(&mut self) -> Result<(), RoundError> {
         let (mut listed, mut edge) = self.listed().await?;
-        let mut queue: VecDeque<Hour> = self.hours(&listed).into();
+        let mut queue = Queue::new(self.hours(&listed), self.task.options.order);
         let mut gone_through = BTreeSet::new();
-        while let Some(hour) = queue.pop_front() {
-            if self.is_late() {
-                let before = edge;
-                (listed, edge) = self.listed().await?;
-                // From now on: a peer that is slow to list still gets to an hour.
-                self.look_again = look_again(self.site, self.task);
-                queue.push_front(hour);
-                let hours = self.hours(&listed);
-                plan::look_anew(&mut queue, &hours, before, self.task.options.order);
-                continue;
-            }
+        while let Some(next) = queue.next(self.is_late()) {
+            let hour = match next {
+                Next::Hour(hour) => hour,
+                Next::Turn(hour) => {
+                    self.look_again = look_again(self.site, self.task);
+                    hour
+                }
+                Next::Look => {
+                    let before = edge;
+                    (listed, edge) = self.listed().await?;
+                    // From now on: a peer that is slow to list still gets to an hour.
+                    self.look_again = look_again(self.site, self.task);
+                    queue.look_anew(&self.hours(&listed), before);
+                    continue;
+                }
+            };
             // It was wanted when it was listed, which may be hours ago: now it is one that
             // `--delete-old` deletes, and to fetch it would have no end.
             if self.rules().is_too_old(hour) {
                 continue;
             }
-            let (mut whole, before) = (true, self.report.segments);
+            let before = (self.report.segments, self.report.failures);
+            let (mut whole, mut failed) = (true, false);
             for listed in &listed {
                 if !listed.hours.contains(&hour) {
                     continue;
@@ -187,13 +194,20 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 };
                 match self.hour(&place).await {
                     Err(error) if error.ends_the_round() => return Err(error),
-                    Err(error) => self.failed(error),
+                    Err(error) => {
+                        failed = true;
+                        self.failed(error);
+                    }
                     Ok(all) => whole &= all,
                 }
             }
             // What is left of it comes after the newest hours, unless nothing of it can be had.
-            if !whole && self.report.segments > before {
-                queue.push_front(hour);
+            if self.report.segments > before.0 {
+                if !whole {
+                    queue.go_on_with(hour);
+                }
+            } else if (failed || self.report.failures > before.1) && self.is_late() {
+                queue.is_barren(hour);
             }
             gone_through.insert(hour);
             self.report.hours = gone_through.len();

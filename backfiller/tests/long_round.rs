@@ -6,12 +6,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backfiller::Options;
 use backfiller::download::{DownloadError, Fetched};
 use backfiller::item::{ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
 use backfiller::plan::{self, Action, Kind, Rules};
+use backfiller::remote::RemoteError;
 use backfiller::round::{self, Report, RoundError, Task};
 use backfiller::site::Site;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,6 +34,8 @@ struct SlowSite {
     /// All that the peer will ever have; it lists what has begun.
     there: Vec<Segment>,
     here: RefCell<HashSet<Segment>>,
+    /// From when on nothing can be had of what is listed.
+    bad_from: Option<DateTime<Utc>>,
     /// What was fetched, in order, and when that was over.
     fetched: RefCell<Vec<(Segment, DateTime<Utc>)>>,
 }
@@ -62,6 +66,7 @@ impl SlowSite {
             pace: Cell::default(),
             there: there.collect(),
             here: RefCell::default(),
+            bad_from: None,
             fetched: RefCell::default(),
         }
     }
@@ -132,6 +137,12 @@ impl Site for SlowSite {
         };
         self.now.set(self.now.get() + self.pace.get());
         let now = self.now.get();
+        if self.bad_from.is_some_and(|bad| path.segment.start() >= bad) {
+            return Err(DownloadError::Remote(RemoteError::Stalled {
+                url: "sim".into(),
+                after: Duration::ZERO,
+            }));
+        }
         let mut here = self.here.borrow_mut();
         here.insert(path.segment.clone());
         if self.options.delete_old {
@@ -223,4 +234,24 @@ fn the_oldest_hours_stay_first_however_long_the_round() {
     let old = site.there.iter().filter(|it| it.start() < old);
     let here = site.here.borrow();
     assert!(old.clone().count() > 400 && old.clone().all(|it| here.contains(it)));
+}
+
+#[test]
+fn newest_hours_of_which_nothing_can_be_had_starve_no_older_ones() {
+    let all = ["2026-01-02T01:00Z", "2026-01-02T06:00Z"];
+    for order in ["newest", "oldest", "random"] {
+        for bad_from in ["2026-01-02T05:00Z", "2026-01-02T04:00Z"] {
+            let words = ["--order", order, "--interval", "10"];
+            let mut site = SlowSite::new(&words, all, 60);
+            let bad_from = at(bad_from);
+            site.bad_from = Some(bad_from);
+            // Each file of the newest hours takes as long as an interval, and comes never.
+            let report = site.round("2026-01-02T05:58Z", TimeDelta::seconds(10));
+            assert!(report.failures > 0);
+            let good = site.there.iter().filter(|it| it.start() < bad_from);
+            let here = site.here.borrow();
+            let missing = good.filter(|it| !here.contains(it)).count();
+            assert_eq!(missing, 0, "{order} {bad_from}");
+        }
+    }
 }
