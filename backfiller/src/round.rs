@@ -32,6 +32,10 @@ use crate::site::Site;
 /// at all, rather than wait for the timeouts of an hour's list.
 const SUSPICIOUS: usize = 10;
 
+/// After so many lists in a row without an answer, the peer is taken for dead. Fewer may be an hour
+/// that it cannot read: that hides no other.
+const MOST_SILENT: usize = 3;
+
 /// So many failures are worth a line of warning in one round; the line at its end has the
 /// number of segments that failed.
 const MOST_WARNINGS: usize = 20;
@@ -46,6 +50,9 @@ pub enum RoundError {
     /// A listing of the peer.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The peer failed us again and again, and then did not even list an hour.
+    #[error("it has stopped answering: {0}")]
+    Gone(RemoteError),
     /// A directory here.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,12 +70,16 @@ impl RoundError {
         matches!(self, RoundError::Remote(error) if error.is_not_found())
     }
 
+    /// True iff there was no answer.
+    fn is_silence(&self) -> bool {
+        matches!(self, RoundError::Remote(error) if error.is_silence())
+    }
+
     /// True iff going on would be of no use.
     fn ends_the_round(&self) -> bool {
         match self {
-            RoundError::Remote(error) => error.is_silence(),
-            RoundError::Store(_) => false,
-            RoundError::DiskFull(_) | RoundError::Thread(_) => true,
+            RoundError::Remote(_) | RoundError::Store(_) => false,
+            RoundError::Gone(_) | RoundError::DiskFull(_) | RoundError::Thread(_) => true,
         }
     }
 }
@@ -139,6 +150,8 @@ struct Round<'a, S, R> {
     /// The hours of which something was downloaded.
     backfilled: HashSet<Place>,
     warnings: usize,
+    /// Lists in a row that got no answer.
+    silent: usize,
     look_again: Option<DateTime<Utc>>,
 }
 
@@ -152,6 +165,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             deferred: Vec::new(),
             backfilled: HashSet::new(),
             warnings: 0,
+            silent: 0,
             look_again: look_again(site, task),
         }
     }
@@ -193,10 +207,9 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                     hour,
                 };
                 match self.hour(&place).await {
-                    Err(error) if error.ends_the_round() => return Err(error),
                     Err(error) => {
                         failed = true;
-                        self.failed(error);
+                        self.endured(error)?;
                     }
                     Ok(all) => whole &= all,
                 }
@@ -232,19 +245,31 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         let options = self.task.options;
         // Before anything is listed, and looked at even later.
         let now = self.site.now();
-        let mut all = Vec::new();
+        let (mut all, mut silence) = (Vec::new(), None);
         for channel in &options.channels {
             for quality in &options.qualities {
                 match self.site.hours(channel, quality).await {
-                    Ok(hours) => all.push(Listed {
-                        channel: channel.clone(),
-                        quality: quality.clone(),
-                        hours,
-                    }),
-                    Err(error) if error.ends_the_round() => return Err(error),
-                    Err(error) => self.failed(error),
+                    Ok(hours) => {
+                        self.silent = 0;
+                        all.push(Listed {
+                            channel: channel.clone(),
+                            quality: quality.clone(),
+                            hours,
+                        });
+                    }
+                    // One of them is the reason if there is none of them.
+                    Err(error) if error.is_silence() && all.is_empty() && silence.is_none() => {
+                        self.silent += 1;
+                        silence = Some(error);
+                    }
+                    Err(error) => self.endured(error)?,
                 }
             }
+        }
+        match silence {
+            Some(error) if all.is_empty() => return Err(error),
+            Some(error) => self.failed(error),
+            None => {}
         }
         let edge = plan::live_edge(
             all.iter().map(|listed| &listed.hours),
@@ -257,6 +282,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
     /// Plans an hour of a quality and downloads what is missing. True iff all of it was tried.
     async fn hour(&mut self, place: &Place) -> Result<bool, RoundError> {
         let mut missing = self.site.missing(place, &self.rules()).await?;
+        self.silent = 0;
         let is_tombstone = |item: &Item| matches!(item, Item::Tombstone(..));
         let files = missing.partition_point(is_tombstone);
         // Workers of different peers seldom collide then.
@@ -273,9 +299,8 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 Err(error) => Err(error),
             };
             match outcome {
-                Err(error) if error.ends_the_round() => return Err(error),
                 Err(error) if error.is_not_found() => self.no_extras(directory),
-                Err(error) => self.failed(error),
+                Err(error) => self.endured(error)?,
                 Ok(_) => {}
             }
         }
@@ -371,7 +396,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
     /// Fails if the peer gives no answer.
     async fn ask(&self, place: &Place) -> Result<(), RoundError> {
         match self.site.missing(place, &self.rules()).await {
-            Err(error @ RoundError::Remote(_)) if error.ends_the_round() => Err(error),
+            Err(RoundError::Remote(error)) if error.is_silence() => Err(RoundError::Gone(error)),
             _ => Ok(()),
         }
     }
@@ -447,6 +472,19 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             metrics::HOURS_BACKFILLED.with_label_values(&labels).inc();
             self.backfilled.insert(place);
         }
+    }
+
+    /// Notes that a part of the round failed, and gives the error back if going on is of no use.
+    fn endured(&mut self, error: RoundError) -> Result<(), RoundError> {
+        match error.is_silence() {
+            true => self.silent += 1,
+            false => self.silent = 0,
+        }
+        if error.ends_the_round() || self.silent >= MOST_SILENT {
+            return Err(error);
+        }
+        self.failed(error);
+        Ok(())
     }
 
     /// Notes that a part of the round failed. The line at its end has the first reason.

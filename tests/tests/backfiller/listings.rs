@@ -24,6 +24,8 @@ async fn an_hour_without_a_proper_list_does_not_hide_the_others() {
         ),
         (Fault::cut_after(3), "broke off"),
         (Fault::stall_after(3, Hold::Forever), "did not end in 2s"),
+        (Fault::stall_head(Hold::Forever), "did not answer in 500ms"),
+        (Fault::reset(), "no response from"),
         (
             Fault::endless(100 << 20),
             "is larger than the 67108864 bytes",
@@ -84,4 +86,29 @@ async fn memory_stays_bounded_by_a_listings_limit() {
     let peak = peak.unwrap().trim().strip_suffix(" kB").unwrap();
     let peak: u64 = peak.parse().unwrap();
     assert!(peak < 200_000, "{peak} kB");
+}
+
+#[tokio::test]
+async fn silence_hides_neither_another_quality_nor_another_hour() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    let names_there: Vec<String> = (0..6)
+        .map(|n| peer.add(&format!("2026-01-02T0{n}"), 0, n))
+        .collect();
+    peer.origin.always("/files/test/720p", Fault::reset());
+    // Newest first: two that are silent, one that answers, and then three.
+    for silent in [0, 1, 2, 4, 5] {
+        let path = format!("/files/{CHANNEL}/source/2026-01-02T0{silent}");
+        peer.origin.always(path, Fault::reset());
+    }
+    let extra = ["--qualities", "720p,source"];
+    let (service, code) = run_once(&node, &[&peer], &extra).await;
+    assert_eq!(code, Some(1));
+    service.wait_for_log("round failed", SOON).await;
+    assert_eq!(names(&node, "2026-01-02T03"), names_there[3..4]);
+    let asked = |hour: u32| {
+        peer.origin
+            .count(&format!("/files/{CHANNEL}/source/2026-01-02T0{hour}"))
+    };
+    assert!(asked(2) > 0 && asked(0) > 0);
 }
