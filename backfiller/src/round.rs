@@ -289,13 +289,17 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         missing[files..].shuffle(&mut self.rng);
         self.report
             .plan(self.task.peer, place, missing.len() - files);
-        self.complete(missing, Some(place)).await
+        self.complete(missing).await
     }
 
     async fn extras(&mut self) -> Result<(), RoundError> {
         for directory in &self.task.options.extras {
             let outcome = match self.site.missing_extras(directory).await {
-                Ok(missing) => self.complete(missing, None).await,
+                Ok(mut missing) => {
+                    // Each has its turn, if there is time for a few of them only.
+                    missing.shuffle(&mut self.rng);
+                    self.complete(missing).await
+                }
                 Err(error) => Err(error),
             };
             match outcome {
@@ -318,14 +322,9 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
 
     /// Fetches files, but starts no more when it is time to look at the newest hours. True iff
     /// all were started.
-    async fn complete(
-        &mut self,
-        items: Vec<Item>,
-        place: Option<&Place>,
-    ) -> Result<bool, RoundError> {
+    async fn complete(&mut self, items: Vec<Item>) -> Result<bool, RoundError> {
         let (site, all) = (self.site, items.len());
-        // Extras come last: the next round is near.
-        let look_again = self.look_again.filter(|_| place.is_some());
+        let look_again = self.look_again;
         let in_time = move |first: bool| first || look_again.is_none_or(|at| site.now() < at);
         let items = items.into_iter().enumerate();
         let downloads = items

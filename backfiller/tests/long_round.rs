@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backfiller::Options;
 use backfiller::download::{DownloadError, Fetched};
-use backfiller::item::{ExtrasDirectory, Item, Place};
+use backfiller::item::{ExtraPath, ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
 use backfiller::plan::{self, Action, Kind, Rules};
 use backfiller::remote::RemoteError;
@@ -127,15 +127,16 @@ impl Site for SlowSite {
         Ok(wanted.collect())
     }
 
-    async fn missing_extras(&self, _: &ExtrasDirectory) -> Result<Vec<Item>, RoundError> {
-        Ok(Vec::new())
+    async fn missing_extras(&self, directory: &ExtrasDirectory) -> Result<Vec<Item>, RoundError> {
+        let paths = (0..1000).map(|n| ExtraPath::parse(directory, &n.to_string()).unwrap());
+        Ok(paths.map(Item::Extra).collect())
     }
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
-        let Item::Segment(path) = item else {
-            panic!("{item}");
-        };
         self.now.set(self.now.get() + self.pace.get());
+        let Item::Segment(path) = item else {
+            return Ok(Fetched::Downloaded { bytes: 1 });
+        };
         let now = self.now.get();
         if self.bad_from.is_some_and(|bad| path.segment.start() >= bad) {
             return Err(DownloadError::Remote(RemoteError::Stalled {
@@ -254,4 +255,17 @@ fn newest_hours_of_which_nothing_can_be_had_starve_no_older_ones() {
             assert_eq!(missing, 0, "{order} {bad_from}");
         }
     }
+}
+
+#[test]
+fn extras_end_when_the_newest_hours_are_to_be_looked_at() {
+    let words = ["--extras", "x", "--interval", "10"];
+    let site = SlowSite::new(&words, ["2026-01-02T01:00Z", "2026-01-02T01:00Z"], 60);
+    let begun = "2026-01-02T02:00Z";
+    let report = site.round(begun, TimeDelta::seconds(2));
+    assert_eq!(report.segments, 5);
+    assert_eq!(site.now.get() - at(begun), TimeDelta::seconds(10));
+    // However late it is, there is one more each time.
+    let report = site.round(begun, TimeDelta::seconds(60));
+    assert_eq!(report.segments, 1);
 }
