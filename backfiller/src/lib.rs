@@ -108,6 +108,9 @@ pub enum RunError {
         /// How many segments could be fetched from none of the peers that list them.
         segments: u64,
     },
+    /// `--run-once` was stopped before its round was over.
+    #[error("stopped: not everything was fetched")]
+    Stopped,
 }
 
 /// Fetches what is missing until `shutdown`, or, with `--run-once`, in one round for every peer.

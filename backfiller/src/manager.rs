@@ -53,7 +53,7 @@ impl Manager {
     /// workers have ended when this returns.
     ///
     /// # Errors
-    /// [`RunError::Incomplete`], with `--run-once` only.
+    /// [`RunError::Incomplete`] and [`RunError::Stopped`], with `--run-once` only.
     pub async fn run(self, stop: &CancellationToken) -> Result<(), RunError> {
         let context = Arc::clone(&self.context);
         let work = async {
@@ -70,8 +70,10 @@ impl Manager {
 
     async fn once(mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut rounds = JoinSet::new();
-        let peers = stop.run_until_cancelled(self.read_peers()).await;
-        for (name, peer) in peers.unwrap_or_default() {
+        let Some(peers) = stop.run_until_cancelled(self.read_peers()).await else {
+            return Err(RunError::Stopped);
+        };
+        for (name, peer) in peers {
             let worker = Worker::new(Arc::clone(&self.context), &peer);
             let round = stop.clone().run_until_cancelled_owned(worker.once());
             let span = span(&name);
@@ -85,7 +87,7 @@ impl Manager {
             .map(str::to_owned)
             .collect();
         let mut failed = HashSet::new();
-        let mut not_remembered = 0;
+        let (mut not_remembered, mut stopped) = (0, false);
         while let Some(ended) = rounds.join_next().await {
             match ended {
                 Ok((name, Some(report))) => {
@@ -95,13 +97,15 @@ impl Manager {
                         peers.push(name);
                     }
                 }
-                // Stopped: whoever stops us knows that not all is done.
-                Ok((_, None)) => {}
+                Ok((_, None)) => stopped = true,
                 Err(error) => {
                     tracing::error!(%error, "a worker ended badly");
                     peers.push("a peer whose worker ended badly".to_owned());
                 }
             }
+        }
+        if stopped {
+            return Err(RunError::Stopped);
         }
         peers.sort_unstable();
         let segments = not_remembered + self.missing(failed).await;

@@ -49,6 +49,27 @@ async fn sigterm_drops_downloads_at_once_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn one_round_that_is_stopped_does_not_say_that_all_is_here() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    peer.add(HOUR, 0, 0);
+    let stall = Fault::stall_after(10_000, Hold::Forever);
+    peer.origin.always(Matching::prefix("/segments/"), stall);
+    let mut service = start(&node, &[&peer], &["--run-once"]).await;
+    eventually(SOON, "a temporary file", async || {
+        match node.temp_files().len() {
+            1 => Ok(()),
+            count => Err(format!("{count}")),
+        }
+    })
+    .await;
+    service.terminate();
+    assert_eq!(service.wait(Duration::from_secs(5)).await.code(), Some(1));
+    assert_eq!(service.count_log("stopped: not everything was fetched"), 1);
+    assert!(node.temp_files().is_empty());
+}
+
+#[tokio::test]
 async fn sigterm_ends_a_backfiller_that_waits() {
     let node = Node::new("b");
     let peer = ScriptedPeer::start().await;
