@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn files(directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).unwrap();
+        let entries = fs::read_dir(directory).into_iter().flatten();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
         names.sort();

@@ -159,7 +159,28 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A file that goes when this is dropped, unless it was kept.
+/// So often a directory is made that another writer, who had to give up, removes again at once.
+const ATTEMPTS: usize = 100;
+
+/// Makes a file, and its directory if there is none. Whoever gives up a file removes the directory
+/// if that is empty then, which may be just before we make ours in it.
+pub(super) fn create_new(directory: &Path, path: &Path) -> Result<File, StoreError> {
+    let mut attempts = 0;
+    loop {
+        match File::create_new(path) {
+            // As a rule the directory is there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => {
+                attempts += 1;
+                fs::create_dir_all(directory)
+                    .map_err(|error| StoreError::new("make the directory", directory, error))?;
+            }
+            made => return made.map_err(|error| StoreError::new("make the file", path, error)),
+        }
+    }
+}
+
+/// A file that goes when this is dropped, unless it was kept; an hour of which nothing could be had is
+/// no hour that we have, so that a directory goes with the last file in it.
 #[derive(Debug)]
 struct TempFile {
     path: PathBuf,
@@ -168,17 +189,21 @@ struct TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = fs::remove_file(&self.path)
-        {
+        if self.kept {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(file = %self.path.display(), %error, "cannot remove a temporary file");
+        } else if let Some(directory) = self.path.parent() {
+            // As a rule there is something else in it.
+            let _ = fs::remove_dir(directory);
         }
     }
 }
 
 /// An open temporary file and the hash of what is in it.
 #[derive(Debug)]
-struct Sink {
+pub(super) struct Sink {
     // Dropped in this order: the name goes before the lock on the open file does.
     temp: TempFile,
     file: File,
@@ -187,17 +212,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn create(directory: PathBuf, path: PathBuf) -> Result<Sink, StoreError> {
-        let file = match File::create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(&directory)
-                    .map_err(|error| StoreError::new("make the directory", &directory, error))?;
-                File::create_new(&path)
-            }
-            // As a rule the directory is there.
-            created => created,
-        };
-        let file = file.map_err(|error| StoreError::new("make the file", &path, error))?;
+    pub(super) fn create(directory: PathBuf, path: PathBuf) -> Result<Sink, StoreError> {
+        let file = create_new(&directory, &path)?;
         let temp = TempFile { path, kept: false };
         // Tells `remove_leftovers` that we live. A file system without locks is no reason not
         // to record: there the file's age tells.

@@ -1,10 +1,10 @@
 //! Tombstones: empty files that say that the file of the same stem is to be treated as though
 //! it did not exist (SPEC §2).
 
-use std::fs::{self, File};
 use std::io;
 
 use super::listing::TOMBSTONE;
+use super::sink::create_new;
 use super::{Store, StoreError};
 use crate::names::{Channel, PathPart, Quality};
 use crate::segment::Hour;
@@ -27,12 +27,10 @@ impl Store {
             let error = io::Error::from(io::ErrorKind::InvalidInput);
             return Err(StoreError::new("make a tombstone of", &file, error));
         }
-        fs::create_dir_all(&directory)
-            .map_err(|error| StoreError::new("make the directory", &directory, error))?;
-        match File::create_new(&file) {
+        match create_new(&directory, &file) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(StoreError::new("make the tombstone", &file, error)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -40,6 +38,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn it_is_empty_hides_its_segment_and_is_made_once() {

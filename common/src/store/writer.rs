@@ -150,7 +150,7 @@ pub(super) fn temporary_id() -> Uuid {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sink::PIECE;
+    use super::super::sink::{PIECE, Sink};
     use super::*;
     use crate::segment::SegmentType;
     use sha2::{Digest, Sha256};
@@ -188,7 +188,7 @@ mod tests {
         }
 
         fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(self.directory()).unwrap();
+            let entries = fs::read_dir(self.directory()).into_iter().flatten();
             entries
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect()
@@ -269,8 +269,12 @@ mod tests {
     #[tokio::test]
     async fn dropped_anywhere_it_leaves_nothing() {
         let place = Place::new();
-        drop(place.writer().await.unwrap());
-        assert!(place.names().is_empty());
+        let (one, other) = (place.writer().await.unwrap(), place.writer().await.unwrap());
+        drop(one);
+        assert_eq!(place.names().len(), 1);
+        drop(other);
+        // An hour without anything in it is none.
+        assert!(!place.directory().exists());
         // Between pieces, with a blocking thread at work: the thread removes the file.
         for sent in 1..=pieces().len() {
             let mut writer = place.writer().await.unwrap();
@@ -304,6 +308,23 @@ mod tests {
             );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+    }
+
+    #[test]
+    fn whoever_gives_up_takes_no_directory_from_who_begins() {
+        let base = TempDir::new().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let directory = base.path().join("c/source/2026-01-02T03");
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        let path = directory.join(thread.to_string());
+                        drop(Sink::create(directory.clone(), path).unwrap());
+                    }
+                });
+            }
+        });
+        assert!(!base.path().join("c/source/2026-01-02T03").exists());
     }
 
     #[tokio::test]
