@@ -22,6 +22,7 @@ pub mod report;
 pub mod retention;
 pub mod round;
 pub mod site;
+pub mod slots;
 pub mod watch;
 pub mod worker;
 
@@ -31,7 +32,6 @@ use common::service::serve_metrics;
 use common::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::Claims;
@@ -39,6 +39,7 @@ use crate::manager::Manager;
 pub use crate::options::Options;
 use crate::peers::{DatabaseSource, FileSource, Peers, Source, StaticSource};
 use crate::rate::Rate;
+use crate::slots::Slots;
 use crate::watch::Watches;
 
 /// What all workers share.
@@ -53,7 +54,7 @@ pub struct Context {
     /// What is being downloaded, so that no two workers fetch the same file.
     pub claims: Claims,
     /// One for each download at once, of all workers together.
-    pub slots: Semaphore,
+    pub slots: Slots,
     /// What all downloads together may receive.
     pub rate: Rate,
     /// The peers, for operators.
@@ -72,7 +73,7 @@ impl Context {
             store: Store::new(&options.common.base_dir),
             client: HttpClient::new()?,
             claims: Claims::default(),
-            slots: Semaphore::new(options.max_downloads.into()),
+            slots: Slots::new(options.max_downloads.into()),
             rate: Rate::new(options.max_rate.0),
             peers: Watches::default(),
             concurrency: AtomicU16::new(options.download_concurrency),

@@ -288,11 +288,10 @@ impl Site for RealSite<'_> {
     }
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
-        // Before the file is in hand: whoever waits for a slot keeps it from nobody. The
-        // semaphore is never closed; were it, its bound would be gone, and no download.
+        // Before the file is in hand: whoever waits for a slot keeps it from nobody.
         let task = Task::begin("download", || format!("{item} from {}", self.target.peer));
         task.state("waiting for one of --max-downloads");
-        let _slot = self.context.slots.acquire().await.ok();
+        let _slot = self.context.slots.acquire(&self.target.peer).await;
         task.state("downloading");
         let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
         let _in_flight = InProgress::new(gauge);

@@ -44,6 +44,7 @@ impl Worker {
         let target = Target::new(peer.name(), remote);
         let watched = Arc::new(Watched::new(target, common::http::shown(peer.url())));
         context.peers.add(&watched);
+        context.slots.expect(&watched.target.peer);
         let task = common::tasks::Task::begin("peer", || peer.name().to_owned());
         Worker {
             context,
@@ -158,6 +159,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         // The peer is gone: nobody knows what it has.
         metrics::retain_missing(&self.watched.target.peer, |_| false);
+        self.context.slots.forget(&self.watched.target.peer);
         self.context.peers.remove(&self.watched);
     }
 }

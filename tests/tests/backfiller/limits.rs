@@ -91,6 +91,27 @@ async fn all_peers_together_keep_to_the_number_of_downloads() {
 }
 
 #[tokio::test]
+async fn a_peer_that_trickles_leaves_downloads_to_the_others() {
+    let node = Node::new("b");
+    let peers = three_peers().await;
+    let [slow, quick] = [&peers[0], &peers[1]];
+    let drip = Fault::none().dripping(1, Duration::from_secs(1));
+    slow.origin.always(Matching::prefix("/segments/"), drip);
+    // The quick one comes when the slow one has taken all it can.
+    let gate = Gate::new();
+    let hold = Fault::stall_head(Hold::Until(gate.clone()));
+    let source = format!("/files/{CHANNEL}/source");
+    quick.origin.always(source, hold);
+    let service = start(&node, &[slow, quick], &["--max-downloads", "4"]).await;
+    let taken = |log: &Log| segments(log) == 3;
+    slow.origin.wait_for(SOON, taken).await.unwrap();
+    gate.open();
+    let line = service.wait_for_log("round done", SOON).await;
+    assert!(line.contains("segments=20 "), "{line}");
+    assert_eq!(segments(&slow.origin.log()), 3);
+}
+
+#[tokio::test]
 async fn what_waits_for_the_rate_is_not_taken_for_a_stall() {
     let node = Node::new("b");
     let peer = ScriptedPeer::start().await;

@@ -1,0 +1,194 @@
+//! `--max-downloads`: a slot for each download at once, of all workers together. A slow peer may have
+//! many of them for long, but never those that others may come to want: while some have none,
+//! one for each of them is left, up to half of all there are.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The slots.
+#[derive(Debug)]
+pub struct Slots(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    most: usize,
+    taken: usize,
+    /// How many each peer has that has a worker, or a slot yet.
+    held: HashMap<Arc<str>, usize>,
+    /// Who wants one, first come first.
+    waiting: VecDeque<(Arc<str>, oneshot::Sender<()>)>,
+}
+
+impl Slots {
+    /// So many slots.
+    #[must_use]
+    pub fn new(most: usize) -> Slots {
+        Slots(Mutex::new(State {
+            most,
+            taken: 0,
+            held: HashMap::new(),
+            waiting: VecDeque::new(),
+        }))
+    }
+
+    /// Notes that a peer may want some: one is left for it.
+    pub fn expect(&self, peer: &Arc<str>) {
+        self.lock().held.entry(Arc::clone(peer)).or_default();
+    }
+
+    /// Notes that a peer is gone.
+    pub fn forget(&self, peer: &str) {
+        let mut state = self.lock();
+        if state.held.get(peer) == Some(&0) {
+            state.held.remove(peer);
+        }
+        state.grant();
+    }
+
+    /// Waits for a slot. Dropping the future anywhere leaves none taken.
+    pub async fn acquire(&self, peer: &Arc<str>) -> Slot<'_> {
+        let (granted, wait) = oneshot::channel();
+        let mut slot = Slot {
+            slots: self,
+            peer: Arc::clone(peer),
+            wait: Some(wait),
+        };
+        {
+            let mut state = self.lock();
+            state.waiting.push_back((Arc::clone(peer), granted));
+            state.grant();
+        }
+        if let Some(wait) = &mut slot.wait {
+            // The sender goes with the slots only, which outlive this.
+            let _ = wait.await;
+        }
+        slot.wait = None;
+        slot
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is made as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Gives what is free to those who wait.
+    fn grant(&mut self) {
+        let mut next = 0;
+        while self.taken < self.most
+            && let Some((peer, _)) = self.waiting.get(next)
+        {
+            let held = self.held.get(peer).copied().unwrap_or_default();
+            if held > 0 && self.taken + self.left_for_others() >= self.most {
+                next += 1;
+                continue;
+            }
+            let Some((peer, granted)) = self.waiting.remove(next) else {
+                return;
+            };
+            // Some have stopped waiting.
+            if granted.send(()).is_ok() {
+                self.taken += 1;
+                *self.held.entry(peer).or_default() += 1;
+            }
+        }
+    }
+
+    fn left_for_others(&self) -> usize {
+        let without = self.held.values().filter(|held| **held == 0).count();
+        without.min(self.most / 2)
+    }
+
+    fn release(&mut self, peer: &str) {
+        self.taken = self.taken.saturating_sub(1);
+        if let Some(held) = self.held.get_mut(peer) {
+            *held = held.saturating_sub(1);
+        }
+        self.grant();
+    }
+}
+
+/// A slot, or the wish for one. Free again when dropped.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    slots: &'a Slots,
+    peer: Arc<str>,
+    /// Until it was granted.
+    wait: Option<oneshot::Receiver<()>>,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        // Under the lock nobody grants it.
+        let mut state = self.slots.lock();
+        let granted = self
+            .wait
+            .take()
+            .is_none_or(|mut wait| wait.try_recv().is_ok());
+        match granted {
+            true => state.release(&self.peer),
+            false => state.waiting.retain(|(_, granted)| !granted.is_closed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn take<'a>(slots: &'a Slots, peer: &str) -> Option<Slot<'a>> {
+        slots.acquire(&peer.into()).now_or_never()
+    }
+
+    #[test]
+    fn a_peer_leaves_one_for_each_of_the_others_and_the_bound_holds() {
+        let slots = Slots::new(4);
+        for peer in ["slow", "quick", "third"] {
+            slots.expect(&peer.into());
+        }
+        let mut slow: Vec<Slot> = std::iter::from_fn(|| take(&slots, "slow")).collect();
+        assert_eq!(slow.len(), 2);
+        let quick = take(&slots, "quick").unwrap();
+        let third = take(&slots, "third").unwrap();
+        for peer in ["slow", "quick", "third", "unknown"] {
+            assert!(take(&slots, peer).is_none(), "{peer}");
+        }
+        drop(quick);
+        // It is kept for who has none.
+        assert!(take(&slots, "slow").is_none() && take(&slots, "third").is_none());
+        let quick = take(&slots, "quick").unwrap();
+        drop((quick, third));
+        slots.forget("quick");
+        slots.forget("third");
+        slow.extend(std::iter::from_fn(|| take(&slots, "slow")));
+        assert_eq!(slow.len(), 4);
+    }
+
+    #[test]
+    fn few_slots_for_many_peers_go_to_all_in_turn_and_a_dropped_wish_takes_none() {
+        for most in [1, 2] {
+            let slots = Slots::new(most);
+            let [one, two]: [Arc<str>; 2] = ["one", "two"].map(Into::into);
+            for peer in ["a", "b", "c", "d"] {
+                slots.expect(&peer.into());
+            }
+            let first: Vec<Slot> = (0..most)
+                .map(|n| take(&slots, &n.to_string()).unwrap())
+                .collect();
+            let mut waiting = Box::pin(slots.acquire(&one));
+            let mut next = Box::pin(slots.acquire(&two));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            assert!(next.as_mut().now_or_never().is_none());
+            drop(first);
+            // Granted, and nobody looks.
+            drop(waiting);
+            drop(next.as_mut().now_or_never().unwrap());
+            drop(next);
+            assert_eq!(slots.lock().taken, 0);
+        }
+    }
+}
