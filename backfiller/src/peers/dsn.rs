@@ -21,10 +21,34 @@ pub enum DsnError {
     /// An `sslmode` that does not exist.
     #[error("sslmode is one of disable, allow, prefer, require, verify-ca, verify-full")]
     SslMode,
+    /// A host with a `@` in it: what is before that is a part of the password.
+    #[error("a host has no @ in it: the @ of a user or a password in a URL is written %40")]
+    At,
     /// Nobody says where the database is.
     #[error("it names no host")]
     Host,
 }
+
+/// Parameters of `libpq` that have no meaning here, so that they may be named. Any other word may be
+/// a part of a password with a blank or a `&` in it.
+const UNSUPPORTED: [&str; 16] = [
+    "channel_binding",
+    "client_encoding",
+    "fallback_application_name",
+    "gssencmode",
+    "krbsrvname",
+    "passfile",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcrl",
+    "sslkey",
+    "sslpassword",
+];
 
 /// How much of the server's certificate has to be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +113,10 @@ impl FromStr for Dsn {
         if config.get_hosts().is_empty() {
             return Err(DsnError::Host);
         }
+        let has_at = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().iter().any(has_at) {
+            return Err(DsnError::At);
+        }
         let (ssl_mode, mut verify) = match mode.as_deref() {
             Some("disable") => (SslMode::Disable, Verify::Nothing),
             Some("allow" | "prefer") | None => (SslMode::Prefer, Verify::Nothing),
@@ -139,8 +167,13 @@ fn parameter(error: &tokio_postgres::Error) -> DsnError {
         Some(cause) => {
             let cause = cause.to_string();
             // A syntax error quotes what it found, which may be a part of the password.
-            if cause.starts_with("unknown option") || cause.starts_with("invalid value for") {
+            let is_named = |key: &&str| cause.split('`').nth(1) == Some(key);
+            if cause.starts_with("invalid value for") || UNSUPPORTED.iter().any(is_named) {
                 DsnError::Parameter(cause)
+            } else if cause.starts_with("unknown option") {
+                let why =
+                    "unknown option; its name is not repeated, it may be a part of the password";
+                DsnError::Parameter(why.to_owned())
             } else {
                 DsnError::Syntax
             }
@@ -277,6 +310,13 @@ mod tests {
             ("host=h connect_timeout=secret", "invalid value"),
             ("host=h unknown=secret", "unknown option"),
             ("postgresql://u:secret@h?sslmode=%zz", "neither"),
+            ("postgresql://u:p@secret@h/d", "written %40"),
+            ("host=h password=my secret=ret", "its name is not repeated"),
+            (
+                "postgresql://u:p@h?x=y&secret=1",
+                "its name is not repeated",
+            ),
+            ("host=h service=secret", "unknown option `service`"),
         ];
         for (text, reason) in table {
             let error = text.parse::<Dsn>().unwrap_err().to_string();
