@@ -51,6 +51,22 @@ impl DownloadError {
         matches!(self, DownloadError::Store(error) if full.contains(&error.kind()))
     }
 
+    /// True iff the disk here takes nothing at all: trying others is of no use.
+    #[must_use]
+    pub fn is_disk_closed(&self) -> bool {
+        matches!(self, DownloadError::Store(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    /// True iff it says something of this file only, and nothing of the others.
+    #[must_use]
+    pub fn is_of_the_file(&self) -> bool {
+        match self {
+            DownloadError::Remote(error) => error.is_not_found(),
+            DownloadError::Mismatch(_) => true,
+            DownloadError::Store(_) => false,
+        }
+    }
+
     /// True iff the connection failed rather than the content or the disk.
     #[must_use]
     pub fn is_transport(&self) -> bool {

@@ -28,9 +28,13 @@ use crate::remote::RemoteError;
 pub use crate::report::Report;
 use crate::site::Site;
 
-/// After so many downloads in a row that failed in transport, we ask whether the peer is there
-/// at all, rather than wait for the timeouts of an hour's list.
+/// After so many downloads in a row that failed, other than by what the file is, we ask whether the
+/// peer is there at all, rather than wait for the timeouts of an hour's list. If it is, but sends
+/// no files, the hour is left.
 const SUSPICIOUS: usize = 10;
+
+/// After so many hours that were left so, without a file in between, the round is over.
+const MOST_REFUSED: usize = 3;
 
 /// After so many lists in a row without an answer, the peer is taken for dead. Fewer may be an hour
 /// that it cannot read: that hides no other.
@@ -56,6 +60,12 @@ pub enum RoundError {
     /// A directory here.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The peer lists an hour, and sends no file.
+    #[error("{SUSPICIOUS} files in a row could not be had, the last one because {0}")]
+    Refused(String),
+    /// Nothing can be written here.
+    #[error("nothing can be written here: {0}")]
+    DiskClosed(DownloadError),
     /// No room here.
     #[error("there is no room for more: {0}")]
     DiskFull(DownloadError),
@@ -78,8 +88,11 @@ impl RoundError {
     /// True iff going on would be of no use.
     fn ends_the_round(&self) -> bool {
         match self {
-            RoundError::Remote(_) | RoundError::Store(_) => false,
-            RoundError::Gone(_) | RoundError::DiskFull(_) | RoundError::Thread(_) => true,
+            RoundError::Remote(_) | RoundError::Store(_) | RoundError::Refused(_) => false,
+            RoundError::Gone(_)
+            | RoundError::DiskFull(_)
+            | RoundError::DiskClosed(_)
+            | RoundError::Thread(_) => true,
         }
     }
 }
@@ -152,6 +165,8 @@ struct Round<'a, S, R> {
     warnings: usize,
     /// Lists in a row that got no answer.
     silent: usize,
+    /// Hours of which the peer refused the files, since it sent one.
+    refused: usize,
     look_again: Option<DateTime<Utc>>,
 }
 
@@ -166,6 +181,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             backfilled: HashSet::new(),
             warnings: 0,
             silent: 0,
+            refused: 0,
             look_again: look_again(site, task),
         }
     }
@@ -364,21 +380,27 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
     {
         let mut downloads = downloads.fuse();
         let mut running = FuturesUnordered::new();
-        let (mut ended, mut in_a_row) = (0, 0);
+        let (mut ended, mut in_a_row, mut refused) = (0, 0, None);
         loop {
             // Each time anew: an operator may have changed it.
-            while running.len() < self.site.at_once(self.task.options)
+            while refused.is_none()
+                && running.len() < self.site.at_once(self.task.options)
                 && let Some(download) = downloads.next()
             {
                 running.push(download);
             }
             let Some((item, outcome)) = running.next().await else {
-                return Ok(ended);
+                return refused.map_or(Ok(ended), Err);
             };
             ended += 1;
+            let mut reason = None;
             match &outcome {
-                Err(error) if error.is_transport() => in_a_row += 1,
-                Ok(Fetched::Downloaded { .. }) | Err(_) => in_a_row = 0,
+                Err(error) if !error.is_of_the_file() => {
+                    in_a_row += 1;
+                    reason = (!error.is_transport()).then(|| error.to_string());
+                }
+                Ok(Fetched::Downloaded { .. }) => (in_a_row, self.refused) = (0, 0),
+                Err(_) => in_a_row = 0,
                 Ok(_) => {}
             }
             let place = item.place();
@@ -388,6 +410,9 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             {
                 in_a_row = 0;
                 self.ask(&place).await?;
+                if refused.is_none() {
+                    refused = reason.map(RoundError::Refused);
+                }
             }
         }
     }
@@ -450,8 +475,11 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         if self.report.failed.len() < MOST_REMEMBERED {
             self.report.failed.push(item);
         }
-        match error.is_disk_full() {
-            true => Err(RoundError::DiskFull(error)),
+        if error.is_disk_full() {
+            return Err(RoundError::DiskFull(error));
+        }
+        match error.is_disk_closed() {
+            true => Err(RoundError::DiskClosed(error)),
             false => Ok(()),
         }
     }
@@ -479,7 +507,8 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             true => self.silent += 1,
             false => self.silent = 0,
         }
-        if error.ends_the_round() || self.silent >= MOST_SILENT {
+        self.refused += usize::from(matches!(error, RoundError::Refused(_)));
+        if error.ends_the_round() || self.silent >= MOST_SILENT || self.refused >= MOST_REFUSED {
             return Err(error);
         }
         self.failed(error);

@@ -205,6 +205,33 @@ async fn a_peer_that_dies_in_an_hour_is_given_up_soon() {
 }
 
 #[tokio::test]
+async fn a_peer_that_lists_and_sends_nothing_is_not_asked_for_all_of_it() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    for hour in 0..5 {
+        for n in 0..100 {
+            peer.add(&format!("2026-01-02T0{hour}"), n * 2, n.into());
+        }
+    }
+    let segments = Matching::prefix("/segments/");
+    peer.origin.always(segments, Fault::status(503));
+    let (service, code) = run_once(&node, &[&peer], &[]).await;
+    assert_eq!(code, Some(1));
+    let line = service.wait_for_log("round failed", SOON).await;
+    assert!(
+        line.contains("10 files in a row could not be had"),
+        "{line}"
+    );
+    let log = peer.origin.log();
+    let asked = log
+        .iter()
+        .filter(|e| e.request.path.starts_with("/segments"));
+    // Three hours, and what was under way in each.
+    let asked = asked.count();
+    assert!((30..50).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
 async fn bodies_that_are_too_long_are_given_up() {
     let node = Node::new("b");
     let peer = ScriptedPeer::start().await;
