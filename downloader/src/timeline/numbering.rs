@@ -13,6 +13,8 @@ const MOST_SLID: usize = 1000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Numbering {
     shift: u64,
+    /// True iff the lists' own numbers were seen to move on: then they mean something.
+    moved: bool,
     /// The latest list that had no date at its end, under its own numbers.
     before: Vec<Arc<Listed>>,
 }
@@ -32,6 +34,7 @@ impl Numbering {
     pub(super) fn follow(&mut self, list: &MediaPlaylist) -> Slide {
         let new = &list.segments;
         let dated = new.iter().any(|listed| listed.date.is_some());
+        self.moved |= !dated && self.has_moved_on_to(new);
         let still = !dated && first(&self.before).is_some() && first(&self.before) == first(new);
         let slide = match still {
             true => self.slide(new),
@@ -65,9 +68,24 @@ impl Numbering {
         self.shift = number.checked_sub(is).unwrap_or(self.shift);
     }
 
-    /// True iff numbers were found to mean nothing.
-    pub(super) fn is_needed(&self) -> bool {
-        self.shift > 0
+    /// True iff this list goes on from the one before by its own numbers. One that is further on
+    /// may be another encoder's, with a number that never moves either.
+    fn has_moved_on_to(&self, new: &[Arc<Listed>]) -> bool {
+        let before = first(&self.before).zip(self.before.last());
+        before.zip(first(new)).is_some_and(|((first, last), new)| {
+            first < new && new <= last.sequence.saturating_add(1)
+        })
+    }
+
+    /// True iff other names under the same numbers are other segments, whenever they come: the
+    /// numbers were found to mean nothing, and none of them ever moved.
+    pub(super) fn mean_nothing(&self) -> bool {
+        self.shift > 0 && !self.moved
+    }
+
+    /// True iff the lists' own numbers were seen to move on.
+    pub(super) fn have_moved(&self) -> bool {
+        self.moved
     }
 
     /// The list under the numbers that it ought to have.

@@ -33,11 +33,14 @@ impl Timeline {
                 let number = self.known.latest_number(place(listed, false))?;
                 Some((number, listed.sequence))
             };
-            let is_other = || self.numbering.is_needed() && !self.fresh;
+            let is_other = || self.numbering.mean_nothing() && !self.fresh;
+            // Numbers that move and stand still for once stay, however long that takes: what has
+            // other names at each look would else be new at each.
+            let may_be_new = || !self.numbering.have_moved() && self.may_be_new(list, now);
             if let Some((number, is)) = list.segments.iter().find_map(number) {
                 // An old list.
                 self.numbering.set(number, is);
-            } else if is_other() || self.may_be_new(list, now) {
+            } else if is_other() || may_be_new() {
                 let next = newest.sequence.saturating_add(1);
                 self.numbering.set(next, first.sequence);
             }

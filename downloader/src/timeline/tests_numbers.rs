@@ -163,6 +163,30 @@ fn without_dates_numbers_that_stand_still_lose_nothing() {
 }
 
 #[test]
+fn numbers_that_move_and_once_stood_still_bring_nothing_again_and_again() {
+    // Every list has names of its own. After a stall as long as a list and a segment it may be
+    // a restarted encoder's, for once.
+    let news = follow(&[
+        (10.0, 4, "4a 5a 6a", "4a@4 5a@6 6a@8"),
+        (12.0, 5, "5b 6b 7b", "5b@6 6b@8 7b@10"),
+        (30.0, 5, "5c 6c 7c", "5c@12 6c@14 7c@16"),
+        (31.0, 5, "5d 6d 7d", "5d@12 6d@14 7d@16"),
+        (32.0, 6, "6e 7e 8e", "6e@14 7e@16 8e@18"),
+        (33.0, 6, "6f 7f 8f", "6f@14 7f@16 8f@18"),
+        (34.0, 7, "7g 8g 9g", "7g@16 8g@18 9g@20"),
+        (35.0, 7, "7h 8h 9h", "7h@16 8h@18 9h@20"),
+    ]);
+    assert!(news.iter().all(|n| n.missed == 0 && !n.restarted));
+    // The stall comes first, and the numbers move only then.
+    follow(&[
+        (10.0, 5, "5a 6a", "5a@6 6a@8"),
+        (30.0, 5, "5b 6b", "5b@10 6b@12"),
+        (32.0, 6, "6c 7c", "6c@12 7c@14"),
+        (33.0, 6, "6d 7d", "6d@12 7d@14"),
+    ]);
+}
+
+#[test]
 fn with_dates_numbers_that_stand_still_tell_no_old_end() {
     let mut timeline = Timeline::default();
     for n in 0..3 {
