@@ -113,6 +113,8 @@ struct Run {
     playlists: Playlists,
     /// What the poll before brought.
     last: Option<Reading>,
+    /// So many polls in a row brought nothing new.
+    in_vain: u32,
     /// Of the list before: what is wrong with every list is told once.
     problems: Problems,
 }
@@ -154,6 +156,7 @@ impl Worker {
             asked: Instant::now(),
             playlists: Playlists::default(),
             last: None,
+            in_vain: 0,
             problems: Problems::default(),
         };
         run.run().await;
@@ -239,9 +242,6 @@ impl Run {
             tracing::info!(%channel, %quality, "the media playlist answers again");
         }
         let first = !std::mem::replace(&mut self.worked, true);
-        self.pace = list.pace();
-        // Counted from when the poll began (RFC 8216 §6.3.4).
-        self.next_poll = self.poll_began + timing.poll_interval(self.pace);
         if list.problems != self.problems {
             for problem in list.problems.since(&self.problems) {
                 tracing::warn!(%channel, %quality, "the media playlist has a bad line: {problem}");
@@ -250,12 +250,21 @@ impl Run {
         }
         let now = Utc::now();
         let mut timeline = lock(&self.timeline);
+        let newest_before = timeline.newest();
         let news = match unchanged {
             true => timeline.update_unchanged(list, now),
             false => timeline.update(list, now),
         };
         let newest = timeline.newest();
         drop(timeline);
+        // Its URLs may change with every poll, and nothing else.
+        self.in_vain = match newest == newest_before {
+            true => self.in_vain.saturating_add(1),
+            false => 0,
+        };
+        self.pace = list.pace(self.in_vain);
+        // Counted from when the poll began (RFC 8216 §6.3.4).
+        self.next_poll = self.poll_began + timing.poll_interval(self.pace);
         if !unchanged {
             self.playlists.keep(rendition.playlist_debug, &reading.text);
         }

@@ -10,6 +10,10 @@ use url::Url;
 
 use super::Problems;
 
+/// A list that brought nothing new so many times may be a leftover: what little it shows is no
+/// reason to look at it several times a second for ever (RFC 8216 §6.3.4).
+const STANDS_STILL: u32 = 10;
+
 /// Part of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ByteRange {
@@ -103,12 +107,13 @@ impl MediaPlaylist {
         self.total
     }
 
-    /// How often it has to be looked at: its target duration, or what it shows if that is less; 0
-    /// if neither is known.
+    /// How often it has to be looked at, when it brought nothing new so many times in a row: its
+    /// target duration, or what it shows if that is less; 0 if neither is known.
     #[must_use]
-    pub fn pace(&self) -> Duration {
-        let known = [self.target_duration, self.total];
-        let known = known.into_iter().filter(|time| !time.is_zero());
+    pub fn pace(&self, in_vain: u32) -> Duration {
+        let shown = (in_vain < STANDS_STILL).then_some(self.total);
+        let known = [Some(self.target_duration), shown];
+        let known = known.into_iter().flatten().filter(|time| !time.is_zero());
         known.min().unwrap_or_default()
     }
 }

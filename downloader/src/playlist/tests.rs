@@ -387,19 +387,25 @@ fn a_duration_that_no_name_can_hold_costs_its_segment() {
 
 #[test]
 fn the_pace_is_the_target_duration_or_what_is_shown_if_that_is_less() {
-    for (target, segments, pace) in [
-        (0, 20, 5000),
-        (2, 20, 2000),
-        (10, 3, 750),
-        (0, 3, 750),
-        (4, 0, 4000),
-        (0, 0, 0),
+    for (target, segments, in_vain, pace) in [
+        (0, 20, 0, 5000),
+        (2, 20, 0, 2000),
+        (10, 3, 0, 750),
+        (10, 3, 9, 750),
+        // It stands still.
+        (10, 3, 10, 10_000),
+        (2, 20, u32::MAX, 2000),
+        (0, 3, 10, 0),
+        (0, 3, 0, 750),
+        (4, 0, 0, 4000),
+        (0, 0, 0, 0),
     ] {
         let listed = "#EXTINF:0.25,\na.ts\n".repeat(segments);
         let list = media(&format!(
             "#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n{listed}"
         ));
-        assert_eq!(list.pace().as_millis(), pace, "{target} {segments}");
+        let got = list.pace(in_vain).as_millis();
+        assert_eq!(got, pace, "{target} {segments} {in_vain}");
     }
 }
 
