@@ -31,7 +31,7 @@ use url::Url;
 use self::breaks::Breaks;
 pub(crate) use self::dates::earlier_by;
 use self::dates::{Dated, ROUNDED, after, earlier, implied, skew};
-use self::discontinuities::{Discontinuities, differ};
+use self::discontinuities::{Counted, Discontinuities};
 use self::doubts::Doubts;
 use self::known::KnownSegments;
 use self::numbering::Numbering;
@@ -175,8 +175,7 @@ pub struct Timeline {
     /// True from when a break of the stream was listed, or left the list unseen, until a segment
     /// behind it is wanted.
     broken: bool,
-    /// So many discontinuities stand before the newest segment, if the lists count them.
-    discontinuities: Option<u64>,
+    discontinuities: Counted,
 }
 
 impl Timeline {
@@ -244,8 +243,11 @@ impl Timeline {
             now,
         };
         let none_known = dated.known.iter().all(Option::is_none);
+        let goes_on = self.goes_on(&dated);
         // What is between may have held a discontinuity.
-        self.broken |= none_known && self.newest.is_some();
+        self.broken |= none_known && !goes_on && self.newest.is_some();
+        // Under names of their own in every list, what was seen is no news of a break.
+        let seen = self.newest.filter(|_| none_known && goes_on);
         self.doubts.list = self.doubtful(&dated);
         news.doubted = self.doubts.next();
         if none_known && let Some(newest) = self.newest.filter(|newest| dated.is_before(*newest)) {
@@ -282,7 +284,7 @@ impl Timeline {
             self.unreadable.clear();
             news.unreadable = self.note_unreadable(list);
         }
-        self.take(&dated, &starts, &mut news);
+        self.take(&dated, &starts, seen, &mut news);
         self.forget_unreadable();
         self.fresh = false;
         self.first_sequence = first.sequence;
@@ -294,11 +296,20 @@ impl Timeline {
         news
     }
 
-    /// Notes all segments of a list, and says which of them are news.
-    fn take(&mut self, dated: &Dated<'_>, starts: &[DateTime<Utc>], news: &mut News) {
+    /// Notes all segments of a list, and says which of them are news. Those up to `seen` are there
+    /// again, under other names.
+    fn take(
+        &mut self,
+        dated: &Dated<'_>,
+        starts: &[DateTime<Utc>],
+        seen: Option<Newest>,
+        news: &mut News,
+    ) {
         let mut latest = None;
+        let list = &dated.list.segments;
+        let first = list.first().map_or(0, |first| first.sequence);
         let mut discontinuities = Discontinuities::of(dated.list);
-        for (n, listed) in dated.list.segments.iter().enumerate() {
+        for (n, listed) in list.iter().enumerate() {
             let start = starts[n];
             // In the middle of a list, too, dates may begin again.
             let jumps_back = latest.is_some_and(|latest| start < earlier_by(latest, ROUNDED));
@@ -310,14 +321,15 @@ impl Timeline {
             let is_new = dated.known[n].is_none() && !(listed.gap && told);
             // What is not recorded passes its discontinuity on.
             let number = discontinuities.up_to(listed);
-            let is_behind_break = listed.discontinuity || differ(number, self.discontinuities);
-            self.broken |= is_new && is_behind_break;
+            let is_seen = seen.is_some_and(|seen| listed.sequence <= seen.sequence);
+            self.broken |=
+                is_new && !is_seen && self.discontinuities.is_behind_one(listed, number, first);
             match (is_new, listed.gap, listed.advertisement) {
                 (false, ..) => {}
                 (true, true, _) => news.gaps.push(listed.sequence),
                 (true, false, true) => news.advertisements += 1,
                 (true, false, false) => news.wanted.push(Wanted {
-                    discontinuity: std::mem::take(&mut self.broken),
+                    discontinuity: !is_seen && std::mem::take(&mut self.broken),
                     dated: dated.implied.is_some(),
                     ..self.wanted(listed, start, again)
                 }),
@@ -325,11 +337,11 @@ impl Timeline {
             // Numbers may stand still under dates that do not.
             let is_next = |newest: Newest| match newest.sequence.cmp(&listed.sequence) {
                 Ordering::Less => true,
-                Ordering::Equal => dated.known[n].is_none(),
+                Ordering::Equal => dated.known[n].is_none() && !is_seen,
                 Ordering::Greater => false,
             };
             if self.newest.is_none_or(is_next) {
-                self.discontinuities = number;
+                self.discontinuities.newest = number;
                 self.newest = Some(Newest {
                     sequence: listed.sequence,
                     end: after(start, listed.duration),

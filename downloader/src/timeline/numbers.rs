@@ -8,7 +8,7 @@ use common::segment::SegmentDuration;
 
 use super::dates::{Dated, ROUNDED, after, earlier, mean, seconds};
 use super::numbering::Slide;
-use super::{Newest, News, Timeline, place};
+use super::{Newest, News, SAME, Timeline, place};
 use crate::playlist::{Listed, MediaPlaylist};
 
 /// An old list from a content network is behind by a few segments; a list without dates that
@@ -43,6 +43,8 @@ impl Timeline {
             } else if is_other() || may_be_new() {
                 let next = newest.sequence.saturating_add(1);
                 self.numbering.set(next, first.sequence);
+                // What is between was not seen.
+                self.broken = true;
             }
         }
         self.numbering.apply(list)
@@ -145,6 +147,29 @@ impl Timeline {
         let last_seen = |listed: &Arc<Listed>| listed.sequence == newest.sequence;
         let n = segments.iter().rposition(last_seen)? + 1;
         (!self.may_be_new(dated.list, dated.now)).then(|| &segments[..n])
+    }
+
+    /// True iff nobody missed anything between what was seen and this list, by its numbers and, if
+    /// it has any, its dates: it shows the newest segment once more, whatever it is called there,
+    /// or begins right behind it.
+    pub(super) fn goes_on(&self, dated: &Dated<'_>) -> bool {
+        let segments = &dated.list.segments;
+        let Some((newest, first)) = self.newest.zip(segments.first()) else {
+            return false;
+        };
+        let is_near = |time: DateTime<Utc>| (time - newest.end).abs() <= SAME;
+        let Some(implied) = &dated.implied else {
+            let follows = Some(first.sequence) == newest.sequence.checked_add(1);
+            return follows || self.seen_of(dated, newest).is_some();
+        };
+        if Some(first.sequence) == newest.sequence.checked_add(1) {
+            return is_near(implied[0]);
+        }
+        let again = |listed: &Arc<Listed>| listed.sequence == newest.sequence;
+        segments
+            .iter()
+            .rposition(again)
+            .is_some_and(|n| is_near(after(implied[n], segments[n].duration)))
     }
 
     /// Notes the segments that a list has in a way that makes no sense; how many are new. What is

@@ -54,10 +54,19 @@ fn a_discontinuity_that_nobody_saw_stands_before_what_is_new() {
         (1, 1, "b@2 c@4", vec![true]),
         (0, 1, "b@2 c!@4", vec![true]),
         (1, 2, "c@4 d@6", vec![true, false]),
-        (0, 2, "c@4 d@6", vec![true, false]),
         (0, 5, "f@10 g@12", vec![true, false]),
-        // As many numbers as there were, and other segments.
+        // As many numbers as there were, or the next ones, and other segments.
         (0, 0, "a@30 b@32 c@34", vec![true, false, false]),
+        (0, 2, "c@30 d@32", vec![true, false]),
+        // It goes on where the one before ended.
+        (0, 2, "c@4 d@6", vec![false, false]),
+        (0, 2, "c!@4 d@6", vec![true, false]),
+        // Under other names: with what was seen, it goes on.
+        (0, 0, "A@0 B@2 C@4", vec![false, false, false]),
+        (0, 1, "B@2 C@4", vec![false, false]),
+        (1, 1, "B@2 C@4", vec![false, true]),
+        (0, 1, "B@2 C!@4", vec![false, true]),
+        (0, 1, "B@12 C@14", vec![true, false]),
     ];
     for (slid_out, sequence, segments, expected) in table {
         let lists = [(0, 0, "a@0 b@2"), (slid_out, sequence, segments)];
@@ -69,6 +78,51 @@ fn a_discontinuity_that_nobody_saw_stands_before_what_is_new() {
         });
         assert_eq!(broken(&news[1]), expected, "{slid_out} {segments}");
     }
+}
+
+#[test]
+fn where_the_list_goes_on_there_is_no_break_whatever_its_names_and_counts_are() {
+    // What the lists show, whether their names change, they are dated, and their count of
+    // discontinuities is that of their segments; and how many breaks there may be in them.
+    let table = [
+        (4, true, true, false, 0),
+        (4, true, false, false, 0),
+        (1, false, true, false, 0),
+        (1, false, false, false, 0),
+        (4, false, true, true, 6),
+        (4, true, true, true, 6),
+    ];
+    for (shown, signed, has_dates, counts, most) in table {
+        let mut timeline = Timeline::default();
+        let mut breaks = 0;
+        for first in 0..20 {
+            let segment = |n: u64| {
+                let token = if signed { first } else { 0 };
+                let date = has_dates.then(|| format!("@{}", 2 * n));
+                format!("s{n}t{token}{}", date.unwrap_or_default())
+            };
+            let segments: Vec<_> = (first..first + shown).map(segment).collect();
+            let mut list = list(first, &segments.join(" "));
+            list.discontinuities = Some(if counts { first } else { 3 });
+            let now = at(2.0 * (first + shown) as f64);
+            let news = timeline.update(&list, now);
+            breaks += broken(&news).iter().filter(|broken| **broken).count();
+            assert!(!news.restarted && news.missed == 0);
+        }
+        let row = (shown, signed, has_dates, counts);
+        assert!(breaks <= most, "{row:?}: {breaks}");
+    }
+}
+
+#[test]
+fn a_break_stands_before_what_follows_it_whatever_is_listed_again_under_other_names() {
+    let news = follow(&[
+        (9.0, 0, "a@0 b@2 c!$@4", "a@0 b@2"),
+        (11.0, 1, "B@2 C!$@4 D@6", "B@2 D@6"),
+        (13.0, 2, "cc!$@4 dd@6 ee@8", "dd@6 ee@8"),
+    ]);
+    let broken: Vec<_> = news.iter().map(broken).collect();
+    assert_eq!(broken[1..], [vec![false, true], vec![false, false]]);
 }
 
 #[test]
