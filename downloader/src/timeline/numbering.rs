@@ -9,6 +9,10 @@ use crate::playlist::{Listed, MediaPlaylist};
 /// No more slides out from one list to the next.
 const MOST_SLID: usize = 1000;
 
+/// So many segments are compared to find where a list goes on. More than a list has; one that repeats
+/// a name for ever could ask for a thousand times as many.
+const MOST_COMPARED: u32 = 1_000_000;
+
 /// What was added to the numbers of the lists so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Numbering {
@@ -113,20 +117,26 @@ fn first(segments: &[Arc<Listed>]) -> Option<u64> {
 }
 
 /// The numbers of one and the same segment in the two lists: where the second one goes on from the
-/// first after as little as can be has slid out; else the other way round, if it is an older one.
+/// first after as little as can be has slid out; else the other way round, if it is an older one;
+/// none if that takes too long to tell.
 fn aligned(
     before: &[Arc<Listed>],
     new: &[Arc<Listed>],
     same: impl Fn(&Listed, &Listed) -> bool,
 ) -> Option<(u64, u64)> {
-    let goes_on = |a: &[Arc<Listed>], b: &[Arc<Listed>]| a.iter().zip(b).all(|(a, b)| same(a, b));
+    let mut left = MOST_COMPARED;
+    let mut goes_on = |a: &[Arc<Listed>], b: &[Arc<Listed>]| {
+        a.iter().zip(b).all(|(a, b)| {
+            left = left.saturating_sub(1);
+            left > 0 && same(a, b)
+        })
+    };
     let slid = |list: &[Arc<Listed>]| 0..list.len().min(MOST_SLID);
-    let forward = slid(before).find(|&n| goes_on(&before[n..], new));
-    let back = || slid(new).find(|&n| goes_on(before, &new[n..]));
-    match forward {
-        Some(n) => Some((before[n].sequence, first(new)?)),
-        None => Some((first(before)?, new[back()?].sequence)),
+    if let Some(n) = slid(before).find(|&n| goes_on(&before[n..], new)) {
+        return Some((before[n].sequence, first(new)?));
     }
+    let n = slid(new).find(|&n| goes_on(before, &new[n..]))?;
+    Some((first(before)?, new[n].sequence))
 }
 
 /// What follows the last slash of a URL's path.

@@ -187,6 +187,18 @@ fn numbers_that_move_and_once_stood_still_bring_nothing_again_and_again() {
 }
 
 #[test]
+fn a_list_that_repeats_a_name_for_ever_is_compared_so_often_and_no_more() {
+    use super::numbering::Slide;
+    for (repeated, slid, expected) in [(900, 300, Slide::Numbered), (3000, 900, Slide::Unknown)] {
+        let mut numbering = Numbering::default();
+        let mut follow =
+            |repeated| numbering.follow(&list(0, &format!("{}b", "a ".repeat(repeated))));
+        follow(repeated);
+        assert_eq!(follow(repeated - slid), expected, "{repeated} {slid}");
+    }
+}
+
+#[test]
 fn with_dates_numbers_that_stand_still_tell_no_old_end() {
     let mut timeline = Timeline::default();
     for n in 0..3 {
