@@ -415,7 +415,7 @@ impl Getter {
 
     /// Counts a segment that was listed as new and is there. After a restart of ours, and at a
     /// hand-over, that is as it should be; where only our clock dates segments, it may be that we took
-    /// new ones for old ones, and is said once a minute.
+    /// new ones for old ones. With signed URLs it is all that is listed, at every poll: no news.
     fn tell_known(&self, wanted: &Wanted, there: Since) {
         let (channel, quality) = (&self.channel, &self.quality);
         METRICS
@@ -425,7 +425,7 @@ impl Getter {
         if there == Since::Now && !wanted.dated && self.known_told.is_due() {
             let start = wanted.start.to_rfc3339();
             let url = common::http::shown(&wanted.url);
-            tracing::info!(%channel, %quality, start, %url, "a playlist without dates lists under another name what is recorded; not fetched");
+            tracing::debug!(%channel, %quality, start, %url, "a playlist without dates lists under another name what is recorded; not fetched");
         }
     }
 
