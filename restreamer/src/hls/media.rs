@@ -50,26 +50,17 @@ impl Run {
         let mut at = *from;
         while at < *to {
             let (found, end) = new.find(lines, at, *to);
-            let after_hole = self.after_hole && at == *from;
-            runs.push(match found {
-                Some(found) => Run {
-                    lines: Arc::clone(new),
-                    from: found,
-                    to: found + (end - at),
-                    after_hole,
-                },
-                None if at == 0 && end == lines.segments().len() => Run {
-                    lines: Arc::clone(lines),
-                    from: at,
-                    to: end,
-                    after_hole,
-                },
-                None => Run {
-                    lines: Arc::new(lines.part(at, end)),
-                    from: 0,
-                    to: end - at,
-                    after_hole,
-                },
+            let (lines, begins) = match found {
+                Some(found) => (Arc::clone(new), found),
+                // All of it already.
+                None if end - at == lines.segments().len() => (Arc::clone(lines), 0),
+                None => (Arc::new(lines.part(at, end)), 0),
+            };
+            runs.push(Run {
+                lines,
+                from: begins,
+                to: begins + (end - at),
+                after_hole: self.after_hole && at == *from,
             });
             at = end;
         }

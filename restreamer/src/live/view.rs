@@ -125,13 +125,15 @@ impl View {
     /// Where an hour was listed again, takes what it said from the new lines: the old ones need no
     /// longer be kept for this list's sake.
     pub(crate) fn renew(&mut self, hours: &[Arc<HourLines>]) {
-        let Some(first) = hours.first().map(|hour| hour.hour()) else {
+        let newer = |run: &Run| {
+            let new = hours.iter().find(|new| new.hour() == run.lines.hour());
+            new.filter(|new| !Arc::ptr_eq(new, &run.lines))
+        };
+        let Some(at) = self.runs.iter().position(|run| newer(run).is_some()) else {
             return;
         };
-        let at = self.runs.partition_point(|run| run.lines.hour() < first);
         for run in self.runs.split_off(at) {
-            let new = hours.iter().find(|new| new.hour() == run.lines.hour());
-            match new.filter(|new| !Arc::ptr_eq(new, &run.lines)) {
+            match newer(&run) {
                 Some(new) => run
                     .renewed(new)
                     .into_iter()
