@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -41,6 +42,9 @@ const LAST_WORK: Duration = Duration::from_secs(3);
 /// piece of a segment takes a tenth of a millisecond, to ask takes a thousandth; after 61 of them,
 /// tokio's default, a small request has waited for long.
 const TASKS_BETWEEN_EVENTS: u32 = 1;
+
+/// Threads of a service on one processor. It looks at the disk from them, and never from the last one.
+const LEAST_THREADS: usize = 2;
 
 /// Signals that come so soon after the first are the same wish: wrappers such as `timeout` signal
 /// their child and then its group, and pass on a Ctrl-C that the terminal has sent to all.
@@ -190,7 +194,8 @@ where
     run_on(None, name, options, service)
 }
 
-/// The same on so many threads, those for blocking work left aside; `None`: one for each core.
+/// The same on so many threads, those for blocking work left aside; `None`: one for each core, two
+/// at least, so that one that the system keeps waiting does not keep all waiting.
 pub fn run_on<F, E>(
     threads: Option<NonZeroUsize>,
     name: &str,
@@ -210,11 +215,10 @@ where
         return bad_options(name, &format!("bad value for {whose}: {error}"));
     }
     raise_open_files();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        builder.worker_threads(threads.get());
-    }
-    let runtime = match builder
+    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = threads.map_or_else(|| cores().max(LEAST_THREADS), NonZeroUsize::get);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .event_interval(TASKS_BETWEEN_EVENTS)
         .enable_all()
         .build()

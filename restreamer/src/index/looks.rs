@@ -4,10 +4,16 @@
 //! thread of its own do it. On a disk that hangs the answer never comes, and then a thread that
 //! serves others is gone: so one of them never looks.
 
+use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+
+/// How long one waits for another to have looked: some times what a look takes whose answer is in
+/// memory, and a part of what handing it to a blocking thread costs.
+const PATIENCE: Duration = Duration::from_micros(20);
 
 /// How many look now. Cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -20,10 +26,25 @@ pub(super) struct Look(Arc<AtomicUsize>);
 impl Looks {
     /// Leave to look, unless that could leave no thread for others: then a blocking one has to do it.
     pub(super) fn begin(&self) -> Option<Look> {
-        let others = self.0.fetch_add(1, Ordering::Relaxed);
-        let look = Look(Arc::clone(&self.0));
         // Outside of a runtime nobody else waits for this thread.
         let threads = Handle::try_current().map_or(usize::MAX, |it| it.metrics().num_workers());
+        self.try_begin(threads).or_else(|| {
+            let began = Instant::now();
+            while threads > 1 && began.elapsed() < PATIENCE {
+                hint::spin_loop();
+                if self.0.load(Ordering::Relaxed) + 1 < threads
+                    && let Some(look) = self.try_begin(threads)
+                {
+                    return Some(look);
+                }
+            }
+            None
+        })
+    }
+
+    fn try_begin(&self, threads: usize) -> Option<Look> {
+        let others = self.0.fetch_add(1, Ordering::Relaxed);
+        let look = Look(Arc::clone(&self.0));
         (others + 1 < threads).then_some(look)
     }
 }
