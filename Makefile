@@ -21,7 +21,8 @@ test: ## all tests, on real processes, real video and a real Postgres
 	@scripts/web-tools
 	@scripts/python-tools
 	$(CARGO) build --workspace --bins
-	TESTS_SKIP_BUILD=1 $(CARGO) test --workspace
+	# Most tests wait more than they work.
+	TESTS_SKIP_BUILD=1 RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(nproc) ))} $(CARGO) test --workspace
 
 compose-test: ## docker-compose.yml for real: two nodes in containers, where a Docker engine can be had
 	@scripts/compose-test
