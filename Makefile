@@ -28,7 +28,7 @@ compose-test: ## docker-compose.yml for real: two nodes in containers, where a D
 	@scripts/compose-test
 
 bench: ## our figures beside others' for the same work (PART=day for one part; docs/PERFORMANCE.md)
-	@scripts/need cc=gcc ffmpeg=ffmpeg /usr/sbin/nginx=nginx wrk=wrk rclone=rclone curl=curl aria2c=aria2
+	@scripts/need cc=gcc ffmpeg=ffmpeg /usr/sbin/nginx=nginx wrk=wrk rclone=rclone openssl=openssl curl=curl aria2c=aria2
 	$(CARGO) build --release --workspace --bins
 	@test -x target/bench/streamlink/bin/streamlink || { python3 -m venv target/bench/streamlink && \
 	    target/bench/streamlink/bin/pip install --quiet streamlink==8.6.3; } || echo "streamlink is left out" >&2

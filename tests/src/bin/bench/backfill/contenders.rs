@@ -23,6 +23,8 @@ pub(super) enum Contender {
     Rclone,
     /// The same, told not to look.
     RcloneNoHead,
+    /// `rclone copy`, and after it what ours has done by then: every byte hashed and on the disk.
+    RcloneChecked,
     /// `curl --parallel`.
     Curl,
     /// `aria2c`.
@@ -33,8 +35,19 @@ pub(super) enum Contender {
 
 impl Contender {
     pub(super) fn all() -> Vec<Contender> {
-        use Contender::{Aria2, Copy, Curl, Ours, OursFromNginx, Rclone, RcloneNoHead};
-        vec![Ours, OursFromNginx, Rclone, RcloneNoHead, Curl, Aria2, Copy]
+        use Contender::{
+            Aria2, Copy, Curl, Ours, OursFromNginx, Rclone, RcloneChecked, RcloneNoHead,
+        };
+        vec![
+            Ours,
+            OursFromNginx,
+            Rclone,
+            RcloneNoHead,
+            RcloneChecked,
+            Curl,
+            Aria2,
+            Copy,
+        ]
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -43,6 +56,7 @@ impl Contender {
             Contender::OursFromNginx => "ours, from nginx",
             Contender::Rclone => "rclone copy",
             Contender::RcloneNoHead => "rclone copy --http-no-head",
+            Contender::RcloneChecked => "rclone copy, openssl, sync",
             Contender::Curl => "curl --parallel",
             Contender::Aria2 => "aria2c",
             Contender::Copy => "cp -r, no network",
@@ -54,7 +68,14 @@ impl Contender {
         let target = into.display().to_string();
         let count = at_once.to_string();
         let url = format!("{}/segments/{CHANNEL}/source/{HOUR}/", hour.nginx());
-        let fixed: Vec<&str> = match self {
+        let rclone = |more: &[&'static str]| {
+            let mut all = vec!["rclone", "copy", "--config", "/dev/null"];
+            all.extend(["--transfers", &count, "--http-url", &url]);
+            all.extend(more);
+            all.extend([":http:", &target]);
+            words(&all)
+        };
+        match self {
             Contender::Ours | Contender::OursFromNginx => {
                 let peer = match self {
                     Contender::Ours => hour.restreamer(),
@@ -65,33 +86,15 @@ impl Contender {
                     "{program} {CHANNEL} --base-dir {target} --static-nodes {peer} --localhost bench-target \
                      --run-once --recent-cutoff 0 --metrics-port 0 --download-concurrency {count}"
                 );
-                return options.split_whitespace().map(str::to_owned).collect();
+                options.split_whitespace().map(str::to_owned).collect()
             }
-            Contender::Rclone => vec![
-                "rclone",
-                "copy",
-                "--config",
-                "/dev/null",
-                "--transfers",
-                &count,
-                "--http-url",
-                &url,
-                ":http:",
-                &target,
-            ],
-            Contender::RcloneNoHead => vec![
-                "rclone",
-                "copy",
-                "--config",
-                "/dev/null",
-                "--transfers",
-                &count,
-                "--http-no-head",
-                "--http-url",
-                &url,
-                ":http:",
-                &target,
-            ],
+            Contender::Rclone => rclone(&[]),
+            Contender::RcloneNoHead => rclone(&["--http-no-head"]),
+            Contender::RcloneChecked => {
+                let script = "rclone copy --config /dev/null --transfers $1 --http-url $2 :http: $3 && \
+                    find $3 -type f -print0 | xargs -0 -n 100 -P $(nproc) openssl dgst -sha256 > /dev/null && sync -f $3";
+                words(&["bash", "-c", script, "bash", &count, &url, &target])
+            }
             Contender::Curl => {
                 let list = into.join(".list");
                 let mut text = String::new();
@@ -100,7 +103,7 @@ impl Contender {
                     let _ = writeln!(text, "url = \"{url}{name}\"\noutput = \"{target}/{name}\"");
                 }
                 fs::write(&list, text).expect("a file");
-                return words(&[
+                words(&[
                     "curl",
                     "--silent",
                     "--fail",
@@ -109,7 +112,7 @@ impl Contender {
                     &count,
                     "--config",
                     &list.display().to_string(),
-                ]);
+                ])
             }
             Contender::Aria2 => {
                 let list = into.join(".list");
@@ -118,7 +121,7 @@ impl Contender {
                     let _ = writeln!(text, "{url}{name}\n  out={name}");
                 }
                 fs::write(&list, text).expect("a file");
-                return words(&[
+                words(&[
                     "aria2c",
                     "--quiet",
                     "--no-conf",
@@ -130,13 +133,12 @@ impl Contender {
                     &target,
                     "-i",
                     &list.display().to_string(),
-                ]);
+                ])
             }
             Contender::Copy => {
-                return words(&["cp", "-r", &hour.directory().display().to_string(), &target]);
+                words(&["cp", "-r", &hour.directory().display().to_string(), &target])
             }
-        };
-        words(&fixed)
+        }
     }
 }
 
