@@ -9,6 +9,7 @@
 //! carried, not understood.
 
 pub mod audio;
+pub mod bits;
 pub mod demux;
 pub mod mux;
 pub mod packed;
@@ -16,6 +17,7 @@ pub mod packet;
 pub mod pes;
 pub mod renumber;
 pub mod retime;
+pub mod sequence;
 pub mod tables;
 pub mod time;
 pub mod video;

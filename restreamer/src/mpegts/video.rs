@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::bits::Bits;
 use super::tables::Codec;
 
 /// Where decoding may begin, and what is lost if it does.
@@ -33,17 +34,17 @@ pub struct Picture {
 
 /// A unit of a coded picture: where it is without its start code, and its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Nal {
+pub(super) struct Nal {
     /// Where its start code begins.
-    from: usize,
+    pub(super) from: usize,
     /// Where its first byte is.
-    at: usize,
-    kind: u8,
+    pub(super) at: usize,
+    pub(super) kind: u8,
 }
 
 /// What the types of units mean in one of the two codings.
-struct Rules {
-    codec: Codec,
+pub(super) struct Rules {
+    pub(super) codec: Codec,
 }
 
 const H264_IDR: u8 = 5;
@@ -62,7 +63,7 @@ impl Rules {
         }
     }
 
-    fn is_slice(&self, kind: u8) -> bool {
+    pub(super) fn is_slice(&self, kind: u8) -> bool {
         match self.codec {
             Codec::H264 => (1..=5).contains(&kind),
             _ => kind < 32,
@@ -80,13 +81,13 @@ impl Rules {
         }
     }
 
-    fn is_sequence_parameters(&self, kind: u8) -> bool {
+    pub(super) fn is_sequence_parameters(&self, kind: u8) -> bool {
         kind == if self.codec == Codec::H264 { 7 } else { 33 }
     }
 }
 
 /// The units of a coded picture, in order.
-fn nals<'a>(bytes: &'a [u8], rules: &'a Rules) -> impl Iterator<Item = Nal> + 'a {
+pub(super) fn nals<'a>(bytes: &'a [u8], rules: &'a Rules) -> impl Iterator<Item = Nal> + 'a {
     let mut at = 0;
     std::iter::from_fn(move || {
         let found = at + memchr::memmem::find(&bytes[at..], &[0, 0, 1])?;
@@ -168,41 +169,10 @@ fn h265_access(kind: u8) -> Access {
 
 /// True iff an H.264 slice, which stands after its first byte, needs no other picture.
 fn is_intra_slice(bytes: &[u8]) -> bool {
-    let mut bits = Bits { bytes, at: 0 };
+    let mut bits = Bits::new(bytes);
     let _first_macroblock = bits.unsigned();
     // 2 and 7: I; 4 and 9: SI.
     matches!(bits.unsigned(), Some(2 | 4 | 7 | 9))
-}
-
-/// Bits of a slice's head, which is too short for the bytes that keep start codes away to matter.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn bit(&mut self) -> Option<u32> {
-        let byte = self.bytes.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(bit.into())
-    }
-
-    /// A number as Exp-Golomb code.
-    fn unsigned(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.bit()? == 0 {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        let mut value = 1_u32;
-        for _ in 0..zeros {
-            value = value << 1 | self.bit()?;
-        }
-        Some(value - 1)
-    }
 }
 
 /// The units that decoders have to know before anything else, each with its start code.
@@ -261,11 +231,16 @@ pub fn begin_anew(codec: Codec, picture: &mut [u8]) {
 /// [`parameters`] found.
 #[must_use]
 pub fn h264_profile(parameters: &[u8]) -> Option<(u8, u8)> {
-    let rules = Rules { codec: Codec::H264 };
-    let mut units = nals(parameters, &rules);
-    let nal = units.find(|nal| rules.is_sequence_parameters(nal.kind))?;
-    let &[profile, _, level] = parameters.get(nal.at + 1..nal.at + 4)? else {
-        return None;
-    };
+    let &[_, profile, _, level] = sequence_parameters(Codec::H264, parameters)?.first_chunk()?;
     Some((profile, level))
+}
+
+/// The first unit of these that has sequence parameters, without its start code.
+#[must_use]
+pub fn sequence_parameters(codec: Codec, units: &[u8]) -> Option<&[u8]> {
+    let rules = Rules { codec };
+    let mut found = nals(units, &rules).skip_while(|nal| !rules.is_sequence_parameters(nal.kind));
+    let at = found.next()?.at;
+    let end = found.next().map_or(units.len(), |next| next.from);
+    units.get(at..end)
 }

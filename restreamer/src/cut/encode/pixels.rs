@@ -1,16 +1,12 @@
-//! What the pictures of a stream are made of, as its sequence parameters say (ITU-T H.264 §7.3.2.1,
-//! ITU-T H.265 §7.3.2.2), by ffmpeg's names.
+//! What the pictures of a stream are made of, by ffmpeg's names.
 
+use crate::mpegts::sequence::Sequence;
 use crate::mpegts::tables::Codec;
 
 /// The pixel format of a stream, from units that [`parameters`](crate::mpegts::video::parameters)
 /// found. `None` if that cannot be read, or no encoder of these makes it.
 pub(super) fn pixels(codec: Codec, parameters: &[u8]) -> Option<&'static str> {
-    let (chroma, depth) = match codec {
-        Codec::H264 => h264(&mut sequence(parameters, |head| head & 0x1f == 7)?)?,
-        Codec::H265 => h265(&mut sequence(parameters, |head| head >> 1 & 0x3f == 33)?)?,
-        _ => return None,
-    };
+    let Sequence { chroma, depth, .. } = Sequence::read(codec, parameters)?;
     Some(match (chroma, depth, codec) {
         (0, 8, _) => "gray",
         (1, 8, _) => "yuv420p",
@@ -26,111 +22,6 @@ pub(super) fn pixels(codec: Codec, parameters: &[u8]) -> Option<&'static str> {
         (3, 12, Codec::H265) => "yuv444p12le",
         _ => return None,
     })
-}
-
-/// The unit whose first byte is that of sequence parameters.
-fn sequence(parameters: &[u8], is_it: impl Fn(u8) -> bool) -> Option<Bits<'_>> {
-    let mut starts = memchr::memmem::find_iter(parameters, &[0, 0, 1]).map(|at| at + 3);
-    let at = starts.find(|at| parameters.get(*at).is_some_and(|head| is_it(*head)))?;
-    Some(Bits {
-        bytes: &parameters[at..],
-        bit: 0,
-        zeros: 0,
-    })
-}
-
-/// `chroma_format_idc`, and the bits of a sample.
-type Made = (u32, u32);
-
-fn h264(bits: &mut Bits<'_>) -> Option<Made> {
-    bits.skip(8)?;
-    let profile = bits.number(8)?;
-    bits.skip(16)?;
-    let _id = bits.exp_golomb()?;
-    // All others have samples of 8 bits, and colours for every fourth.
-    if ![100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
-        return Some((1, 8));
-    }
-    let chroma = chroma(bits)?;
-    Some((chroma, 8 + bits.exp_golomb()?))
-}
-
-fn h265(bits: &mut Bits<'_>) -> Option<Made> {
-    // The profile and level of the whole stream.
-    const GENERAL: u32 = 88;
-    bits.skip(16 + 4)?;
-    let layers = bits.number(3)?;
-    bits.skip(1 + GENERAL + 8)?;
-    let mut more = 0;
-    for _ in 0..layers {
-        more += bits.number(1)? * GENERAL + bits.number(1)? * 8;
-    }
-    if layers > 0 {
-        bits.skip((8 - layers) * 2 + more)?;
-    }
-    let _id = bits.exp_golomb()?;
-    let chroma = chroma(bits)?;
-    let (_width, _height) = (bits.exp_golomb()?, bits.exp_golomb()?);
-    if bits.number(1)? == 1 {
-        for _ in 0..4 {
-            bits.exp_golomb()?;
-        }
-    }
-    Some((chroma, 8 + bits.exp_golomb()?))
-}
-
-fn chroma(bits: &mut Bits<'_>) -> Option<u32> {
-    let chroma = bits.exp_golomb()?;
-    if chroma == 3 {
-        bits.skip(1)?;
-    }
-    Some(chroma)
-}
-
-/// The bits of a unit, without the bytes that keep start codes away.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    /// Which bit of the first of these is next.
-    bit: u32,
-    /// How many zeros were before it.
-    zeros: u32,
-}
-
-impl Bits<'_> {
-    fn next(&mut self) -> Option<u32> {
-        let (&byte, rest) = self.bytes.split_first()?;
-        if self.bit == 0 && self.zeros >= 2 && byte == 3 {
-            (self.bytes, self.zeros) = (rest, 0);
-            return self.next();
-        }
-        let bit = byte >> (7 - self.bit) & 1;
-        self.bit += 1;
-        if self.bit == 8 {
-            let zeros = if byte == 0 { self.zeros + 1 } else { 0 };
-            (self.bytes, self.bit, self.zeros) = (rest, 0, zeros);
-        }
-        Some(bit.into())
-    }
-
-    fn skip(&mut self, count: u32) -> Option<()> {
-        (0..count).try_for_each(|_| self.next().map(drop))
-    }
-
-    fn number(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0, |number, _| Some(number << 1 | self.next()?))
-    }
-
-    /// A number as Exp-Golomb code.
-    fn exp_golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.next()? == 0 {
-            zeros += 1;
-            if zeros > 16 {
-                return None;
-            }
-        }
-        Some((1 << zeros) - 1 + self.number(zeros)?)
-    }
 }
 
 #[cfg(test)]
@@ -151,10 +42,19 @@ mod tests {
     #[test]
     fn what_pictures_are_made_of() {
         let h264 = [
-            ("6742c00bda050db011000003000100000300320f142aa0", "yuv420p"),
+            (
+                "6742c00bda050db011000003000100000300320f142aa0",
+                "yuv420p",
+            ),
             ("6764000bf2d0286d80b640000003004000000c83c50aa8", "gray"),
-            ("677a000bbcb40a1b6022000003000200000300641e2855", "yuv422p"),
-            ("67f4000b919681436c0440000003004000000c83c50aa8", "yuv444p"),
+            (
+                "677a000bbcb40a1b6022000003000200000300641e2855",
+                "yuv422p",
+            ),
+            (
+                "67f4000b919681436c0440000003004000000c83c50aa8",
+                "yuv444p",
+            ),
             (
                 "676e000ba6cb40a1b60220000003002000000641e2855",
                 "yuv420p10le",
