@@ -1,7 +1,8 @@
 //! MPEG transport streams (ISO/IEC 13818-1, "TS" below), as far as exact cuts need them: no I/O.
 //!
 //! [`demux`](demux::demux) takes a segment apart into access units with their times; [`video`]
-//! tells key pictures from others, [`audio`] finds the frames in a PES packet; [`mux`] puts units
+//! tells key pictures from others, [`order`] in which order they are shown ([`sequence`] and [`bits`] read
+//! what it takes), [`audio`] finds the frames in a PES packet; [`mux`] puts units
 //! together again; [`packed`] puts sound that is in none into one; [`retime`] gives packets other times, [`renumber`] other numbers, without looking at
 //! what is in them.
 //!
@@ -12,6 +13,7 @@ pub mod audio;
 pub mod bits;
 pub mod demux;
 pub mod mux;
+pub mod order;
 pub mod packed;
 pub mod packet;
 pub mod pes;

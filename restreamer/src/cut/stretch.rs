@@ -21,17 +21,22 @@ pub(crate) struct Source {
 
 impl Source {
     /// Takes its content apart. What its name says to be cut short may end anywhere. If its clock jumps in
-    /// the middle, content is given that does not.
+    /// the middle, content is given that does not, and if pictures in it say no time, content in which all
+    /// do.
     ///
     /// # Errors
     /// As [`Footage::read`].
-    pub(crate) fn take_apart(&self, content: Vec<u8>) -> Result<(Vec<u8>, Footage), TsError> {
+    pub(crate) fn take_apart(&self, mut content: Vec<u8>) -> Result<(Vec<u8>, Footage), TsError> {
         let damage = match self.segment.kind() {
             SegmentType::Full => Damage::Fails,
             _ => Damage::IsSkipped,
         };
         let read = |content: &[u8]| Footage::read(content, self.segment.start(), damage);
-        let footage = read(&content)?;
+        let mut footage = read(&content)?;
+        if footage.media.has_given_times {
+            content = footage.media.packets();
+            footage = read(&content)?;
+        }
         Ok(match mended(&content, &footage.media) {
             None => (content, footage),
             Some(mended) => {

@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::mux::Muxer;
 use super::packet::{self, Packet};
 use super::pes::Head;
 use super::tables::{Codec, Program, Tables};
@@ -82,12 +84,26 @@ pub struct Media {
     /// How long before a picture is decoded it has arrived at least, in ticks: its DTS less the
     /// clock where it begins. 0 where that is not known.
     pub lead: i64,
+    /// True iff some of the units' times are not in the packets.
+    pub has_given_times: bool,
 }
 
 impl Media {
     /// The units of a stream, in the order of decoding.
     pub fn of(&self, pid: u16) -> impl DoubleEndedIterator<Item = &Unit> {
         self.units.iter().filter(move |unit| unit.pid == pid)
+    }
+
+    /// All of it as packets, with the times that the units have.
+    #[must_use]
+    pub fn packets(&self) -> Vec<u8> {
+        let mut units: Vec<&Unit> = self.units.iter().collect();
+        units.sort_by_key(|unit| unit.dts);
+        let mut muxer = Muxer::new(self.program.clone(), self.lead);
+        for unit in units {
+            muxer.add(unit);
+        }
+        muxer.packets()
     }
 
     /// Moves all times by so much.
@@ -284,34 +300,20 @@ impl Demuxer {
         }
     }
 
-    /// Gives pictures of a stream that have no time those between their neighbours'.
-    ///
-    /// That is known only where pictures are shown in the order of decoding. Else they are left out, and
-    /// the first of them is the error.
+    /// Gives pictures of a stream that have no time one that others tell. If none does they are left out,
+    /// and the first of them is the error.
     fn give_times(&mut self, pid: u16, untimed: &[usize]) -> Result<(), TsError> {
         let is_timed = |unit: &Unit| untimed.binary_search(&unit.offset).is_err();
         let units = self.units.iter_mut();
         let mut pictures: Vec<&mut Unit> = units.filter(|unit| unit.pid == pid).collect();
-        let known = pictures.iter().enumerate().filter(|(_, it)| is_timed(it));
-        let known: Vec<(i64, i64)> = known.map(|(at, unit)| (at as i64, unit.dts)).collect();
-        let in_order = |unit: &&mut Unit| !is_timed(unit) || unit.pts == unit.dts;
-        if known.len() < 2 || !pictures.iter().all(in_order) {
-            let first = pictures.iter().find(|unit| !is_timed(unit));
-            let offset = first.map_or(0, |unit| unit.offset);
-            self.units.retain(|unit| unit.pid != pid || is_timed(unit));
-            let problem = Problem::NoTime(pid);
-            return Err(TsError { offset, problem });
+        if times::give(&mut pictures, is_timed) {
+            return Ok(());
         }
-        for (at, unit) in pictures.iter_mut().enumerate() {
-            let at = at as i64;
-            // At the edges as between the first two or the last two that are known.
-            let next = known.partition_point(|(known, _)| *known < at);
-            let next = next.clamp(1, known.len() - 1);
-            let ((from, shown), (to, later)) = (known[next - 1], known[next]);
-            unit.pts = shown + (later - shown) * (at - from) / (to - from);
-            unit.dts = unit.pts;
-        }
-        Ok(())
+        let first = pictures.iter().find(|unit| !is_timed(unit));
+        let offset = first.map_or(0, |unit| unit.offset);
+        self.units.retain(|unit| unit.pid != pid || is_timed(unit));
+        let problem = Problem::NoTime(pid);
+        Err(TsError { offset, problem })
     }
 
     /// What is left after `length` bytes.
@@ -332,10 +334,11 @@ impl Demuxer {
         untimed.sort_unstable_by_key(|(offset, _)| *offset);
         let pids: BTreeSet<u16> = untimed.iter().map(|(_, pid)| *pid).collect();
         let untimed: Vec<usize> = untimed.into_iter().map(|(offset, _)| offset).collect();
+        let mut has_given_times = false;
         for pid in pids {
             match self.give_times(pid, &untimed) {
                 Err(error) if self.damage == Damage::Fails => return Err(error),
-                _ => {}
+                given => has_given_times |= given.is_ok(),
             }
         }
         let has_media = |program: &Program| {
@@ -353,6 +356,7 @@ impl Demuxer {
             lead: lead.map_or(0, |lead| (*lead).clamp(0, MAX_LEAD)),
             program,
             units: self.units,
+            has_given_times,
         })
     }
 }
