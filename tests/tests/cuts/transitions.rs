@@ -54,6 +54,39 @@ async fn with_more_pictures_on_one_side_than_on_the_other() {
 }
 
 #[tokio::test]
+async fn with_edges_between_two_pictures() {
+    let options = Options {
+        seconds: 8.0,
+        ..Options::default()
+    };
+    let site = Site::start(&options, &[]).await;
+    // The transition begins while the last picture of a segment is shown, just after and long after it
+    // came; one side has a picture less than the transition is long, if that is all there is of it.
+    for (last, first, late, length, mixed) in [
+        (55, 98, 1, "0.24", [6, 6]),
+        (55, 98, 39_999, "0.26", [6, 7]),
+        (52, 45, 1, "0.26", [6, 7]),
+    ] {
+        let late = TimeDelta::microseconds(late);
+        let one = range(site.at(last - 20), site.at(last) + late);
+        let two = range(site.at(first) + late, site.at(first + 20));
+        for (kind, mixed) in ["smart", "mpegts"].into_iter().zip(mixed) {
+            let query = format!("{one}&{two}&transition=fade,{length}&type={kind}");
+            let reading = site.looked_at(&query).await;
+            let what = format!(
+                "{kind} {last} {first} {late} {length}: {:?}",
+                reading.numbers
+            );
+            assert_eq!(reading.numbers.len(), 21 + 19 - mixed, "{what}");
+            let pairs = reading.numbers.windows(2);
+            let mut twice = pairs.filter(|pair| pair[0].is_some() && pair[0] == pair[1]);
+            assert_eq!(twice.next(), None, "{what}");
+            is_steady(&reading.times, 0.04, &what);
+        }
+    }
+}
+
+#[tokio::test]
 async fn between_ranges_of_different_rates() {
     let slow = Options {
         fps: (20, 1),

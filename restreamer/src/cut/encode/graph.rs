@@ -92,13 +92,16 @@ struct Overlap {
 }
 
 impl Overlap {
-    fn between(one: &Scene, next: &Scene, has_video: bool) -> Option<Overlap> {
+    /// Of the first one a transition before it has taken so many ticks.
+    fn between(one: &Scene, next: &Scene, taken: i64, has_video: bool) -> Option<Overlap> {
         let Join::Fade { length, .. } = &one.join else {
             return None;
         };
         let frame = one.frames[1].min(next.frames[0]);
         let length = ticks_of(*length);
-        let count = frame.count(length);
+        // Where an edge is between two pictures, there may be one less than it takes: none is shown twice.
+        let least = (one.length() - taken).min(next.length());
+        let count = frame.count(length.min(least));
         Some(Overlap {
             frame,
             count,
@@ -136,8 +139,12 @@ struct Parts<'a> {
 impl Parts<'_> {
     /// The parts of each scene.
     fn of(scenes: &[Scene], has_video: bool) -> Vec<Parts<'_>> {
-        let pairs = scenes.windows(2);
-        let overlaps = pairs.map(|pair| Overlap::between(&pair[0], &pair[1], has_video));
+        let mut taken = 0;
+        let overlaps = scenes.windows(2).map(|pair| {
+            let overlap = Overlap::between(&pair[0], &pair[1], taken, has_video);
+            taken = overlap.map_or(0, |overlap| overlap.length);
+            overlap
+        });
         let after: Vec<Option<Overlap>> = overlaps.chain([None]).collect();
         let before = std::iter::once(None).chain(after.iter().copied());
         let scenes = scenes.iter().zip(before).zip(&after);

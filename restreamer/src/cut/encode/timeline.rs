@@ -93,17 +93,19 @@ impl Layout {
         Ok(layout)
     }
 
-    async fn add(&mut self, job: &Job, stretch: Stretch) -> Result<(), LoadError> {
+    async fn add(&mut self, job: &Job, mut stretch: Stretch) -> Result<(), LoadError> {
         let previous = self.scenes.last().map_or(0, |scene| scene.end);
         let placed = Placed {
             from: stretch.from.timestamp_micros(),
             base: previous + APART,
             first: None,
         };
-        let (Some(first), Some(last)) = (stretch.sources.first(), stretch.sources.last()) else {
+        let Some(head) = self.head(job, &mut stretch).await? else {
             return Ok(());
         };
-        let head = load(job, first).await?.footage;
+        let Some(last) = stretch.sources.last() else {
+            return Ok(());
+        };
         let tail = load(job, last).await?.footage;
         let placed = Placed {
             first: Some((placed.shift(&head), lead_of(&head))),
@@ -173,6 +175,33 @@ impl Layout {
         }
         self.scenes.push(scene);
         Ok(())
+    }
+
+    /// The segment of a stretch with the first picture that is wanted. If that comes in the second one, the
+    /// first is none of the stretch: what is shown as it begins is not wanted.
+    async fn head(&self, job: &Job, stretch: &mut Stretch) -> Result<Option<Footage>, LoadError> {
+        let Some(first) = stretch.sources.first() else {
+            return Ok(None);
+        };
+        let head = load(job, first).await?.footage;
+        let from = stretch.from.timestamp_micros();
+        let has_wanted = |footage: &Footage| {
+            let pictures = footage.pictures();
+            pictures.iter().any(|picture| picture.instant >= from)
+        };
+        if self.sound_only || head.pictures().is_empty() || has_wanted(&head) {
+            return Ok(Some(head));
+        }
+        let Some(second) = stretch.sources.get(1) else {
+            return Ok(Some(head));
+        };
+        let second = load(job, second).await?.footage;
+        if !has_wanted(&second) {
+            return Ok(Some(head));
+        }
+        let passed = stretch.sources.remove(0);
+        stretch.before.push(passed);
+        Ok(Some(second))
     }
 
     /// Notes what a segment at an edge is like. What is fed has sound from the start on, if any of these
