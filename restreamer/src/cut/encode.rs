@@ -48,7 +48,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// What pictures are made of, by ffmpeg's name.
+    /// What pictures are made of, by ffmpeg's names, of which it takes one.
     fn pixels(self, layout: &Layout) -> &'static str {
         match self {
             Target::MpegTs | Target::WebM => "yuv420p",

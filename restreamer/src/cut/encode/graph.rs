@@ -212,7 +212,7 @@ impl Parts<'_> {
 }
 
 /// The graph: from `[0:v:0]` and `[0:a:0]` to `[v]` and `[a]`. Pictures, if there are any, are made of
-/// `pixels`; sound goes through a filter in the end.
+/// one of `pixels`; sound goes through a filter in the end.
 pub(super) fn graph(scenes: &[Scene], pixels: Option<&str>, sound: Option<&str>) -> String {
     let parts = Parts::of(scenes, pixels.is_some());
     let mut chains = Vec::new();

@@ -7,7 +7,7 @@ use crate::mpegts::tables::{Codec, Program, Stream};
 use crate::mpegts::video;
 
 /// What nearly all pictures are made of.
-const USUAL_PIXELS: &str = "yuv420p";
+const USUAL_PIXELS: &str = "yuv420p|yuvj420p";
 
 /// How a segment is coded, as far as what is made anew should be like it.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(crate) struct Model {
     codec: Codec,
     /// Profile and level, of H.264.
     profile: Option<(u8, u8)>,
-    /// By ffmpeg's name.
+    /// By ffmpeg's names, of which it takes one.
     pixels: Option<&'static str>,
     /// Arguments for sound like its own, if there are any.
     sound: Option<&'static str>,
@@ -63,19 +63,17 @@ pub(super) fn pixels_alike(model: Option<&Model>) -> &'static str {
     model.and_then(|model| model.pixels).unwrap_or(USUAL_PIXELS)
 }
 
-/// Encoders for what is like a model. Pictures come in the order in which they are decoded, and sound
-/// keeps its rate and channels.
+/// Encoders for what is like a model, and made of its pixels already. Pictures come in the order in which
+/// they are decoded, and sound keeps its rate and channels.
 pub(super) fn alike(model: Option<&Model>) -> (String, &'static str) {
-    let pixels = pixels_alike(model);
     let video = match model.map(|model| model.codec) {
-        Some(Codec::H265) => format!(
-            "-c:v libx265 -preset ultrafast -crf 18 -pix_fmt {pixels} -x265-params \
+        Some(Codec::H265) => "-c:v libx265 -preset ultrafast -crf 18 -x265-params \
              log-level=error:bframes=0:open-gop=0:repeat-headers=1"
-        ),
+            .to_owned(),
         _ => {
             let profile = model.and_then(|model| model.profile);
             let profile = profile.map_or_else(String::new, h264_arguments);
-            format!("-c:v libx264 -preset veryfast -crf 18 -bf 0 -pix_fmt {pixels} {profile}")
+            format!("-c:v libx264 -preset veryfast -crf 18 -bf 0 {profile}")
         }
     };
     let audio = model.and_then(|model| model.sound);

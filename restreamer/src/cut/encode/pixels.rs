@@ -3,15 +3,17 @@
 use crate::mpegts::sequence::Sequence;
 use crate::mpegts::tables::Codec;
 
-/// The pixel format of a stream, from units that [`parameters`](crate::mpegts::video::parameters)
+/// The pixel formats of a stream, from units that [`parameters`](crate::mpegts::video::parameters)
 /// found. `None` if that cannot be read, or no encoder of these makes it.
+///
+/// Where two of them differ in nothing but the range of values, ffmpeg takes that of what it decodes.
 pub(super) fn pixels(codec: Codec, parameters: &[u8]) -> Option<&'static str> {
     let Sequence { chroma, depth, .. } = Sequence::read(codec, parameters)?;
     Some(match (chroma, depth, codec) {
         (0, 8, _) => "gray",
-        (1, 8, _) => "yuv420p",
-        (2, 8, _) => "yuv422p",
-        (3, 8, _) => "yuv444p",
+        (1, 8, _) => "yuv420p|yuvj420p",
+        (2, 8, _) => "yuv422p|yuvj422p",
+        (3, 8, _) => "yuv444p|yuvj444p",
         (0, 10, _) => "gray10le",
         (1, 10, _) => "yuv420p10le",
         (2, 10, _) => "yuv422p10le",
@@ -44,16 +46,16 @@ mod tests {
         let h264 = [
             (
                 "6742c00bda050db011000003000100000300320f142aa0",
-                "yuv420p",
+                "yuv420p|yuvj420p",
             ),
             ("6764000bf2d0286d80b640000003004000000c83c50aa8", "gray"),
             (
                 "677a000bbcb40a1b6022000003000200000300641e2855",
-                "yuv422p",
+                "yuv422p|yuvj422p",
             ),
             (
                 "67f4000b919681436c0440000003004000000c83c50aa8",
-                "yuv444p",
+                "yuv444p|yuvj444p",
             ),
             (
                 "676e000ba6cb40a1b60220000003002000000641e2855",
@@ -67,7 +69,7 @@ mod tests {
         let h265 = [
             (
                 "42010101600000030090000003000003003ca00a08185965654a4c2f0168",
-                "yuv420p",
+                "yuv420p|yuvj420p",
             ),
             (
                 "42010102200000030090000003000003003ca00a08184d965654a4c2f016",
