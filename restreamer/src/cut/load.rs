@@ -2,7 +2,8 @@
 //! ffmpeg, without being decoded unless MPEG-TS cannot hold its pictures; packed audio by us.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,13 +18,16 @@ use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::Footage;
 use crate::mpegts::packed;
-use crate::mpegts::packet::packets;
+use crate::mpegts::packet::{PACKET, packets};
 use crate::mpegts::renumber::program_of;
 use crate::mpegts::{Problem, TsError};
 use crate::routes::segments::content_type;
 
 /// More than that is no segment of some seconds, in bytes.
 const MAX_BYTES: u64 = 512 << 20;
+
+/// So much of a file is looked at at once for pictures, in bytes.
+const CHUNK: usize = 4096 * PACKET;
 
 /// So many bytes at most are made of one.
 pub(super) const MOST_MADE: usize = 2 * MAX_BYTES as usize;
@@ -231,14 +235,29 @@ pub(super) async fn from_first_pictures(stretches: Vec<Stretch>) -> Vec<Stretch>
 /// True iff a segment of MPEG-TS announces pictures and no packet of it has any. Of what cannot be read
 /// others will tell.
 fn lacks_pictures(source: &Source) -> bool {
-    let Ok(bytes) = std::fs::read(&source.path) else {
-        return false;
-    };
-    let Some(video) = program_of(&bytes).and_then(|program| program.video()) else {
-        return false;
-    };
-    let mut packets = packets(&bytes).filter_map(|(_, packet)| packet.ok());
-    !packets.any(|packet| packet.pid() == video.pid && packet.has_payload())
+    File::open(&source.path).is_ok_and(|file| announces_alone(file).unwrap_or(false))
+}
+
+/// The same of a file, of which no more is in memory than it takes.
+fn announces_alone(mut file: impl Read) -> io::Result<bool> {
+    let mut pictures = None;
+    loop {
+        let mut bytes = Vec::with_capacity(CHUNK);
+        file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            return Ok(pictures.is_some());
+        }
+        // What is in a segment stands at its start.
+        let announced = || program_of(&bytes).and_then(|program| program.video());
+        let Some(video) = pictures.or_else(announced) else {
+            return Ok(false);
+        };
+        pictures = Some(video);
+        let mut packets = packets(&bytes).filter_map(|(_, packet)| packet.ok());
+        if packets.any(|packet| packet.pid() == video.pid && packet.has_payload()) {
+            return Ok(false);
+        }
+    }
 }
 
 /// What kind of pictures a file of MP4 has, if it has any.
@@ -276,4 +295,28 @@ async fn remuxed(
         }
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpegts::demux::Unit;
+    use crate::mpegts::mux::Muxer;
+    use crate::mpegts::tables::{Codec, Program, Stream};
+
+    #[test]
+    fn pictures_are_looked_for_piece_by_piece() {
+        let (pid, codec) = (0x100, Codec::H264);
+        let mut muxer = Muxer::new(Program::of(Stream { pid, codec }), 0);
+        muxer.add(&Unit::new(pid, codec, 0xe0, 0, 0, vec![0, 0, 1, 0x65]));
+        let all = muxer.packets();
+        let (announced, picture) = all.split_at(2 * PACKET);
+        let mut filling = [0xff; PACKET];
+        filling[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+        let filling = filling.repeat(4096);
+        let announces_alone = |bytes: &[u8]| announces_alone(bytes).unwrap();
+        assert!(announces_alone(&[announced, &filling].concat()));
+        assert!(!announces_alone(&[announced, &filling, picture].concat()));
+        assert!(!announces_alone(&filling) && !announces_alone(&[]));
+    }
 }
