@@ -23,6 +23,9 @@ const MAX_JUMP: i64 = TICKS_A_SECOND / 2;
 /// are another clock's: nobody makes longer segments, and one may hold two pictures alone.
 const MAX_GAP: i64 = 60 * TICKS_A_SECOND;
 
+/// Pictures that are so far behind the sound have stopped for a while: nobody interleaves so badly.
+const MAX_PAUSE: i64 = TICKS_A_SECOND;
+
 /// How long a picture is taken to be shown before two are known: 1/50 s.
 const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
 
@@ -84,6 +87,8 @@ pub struct Retimer {
     reference: Option<i64>,
     /// What the clock is taken from: pictures, or sound where there are none.
     main: Option<u16>,
+    /// What the clock goes by: pictures, but sound while there are none.
+    paced: Option<u16>,
     /// What the last file began with, as written.
     place: Option<Place>,
     /// The last clock that was written.
@@ -117,6 +122,7 @@ impl Retimer {
             lead: 0,
             reference: None,
             main: None,
+            paced: None,
             place: None,
             pcr: None,
             shown: None,
@@ -136,6 +142,7 @@ impl Retimer {
         self.lead = start.lead;
         self.reference = Some(start.shown);
         self.main = None;
+        self.paced = None;
         self.place = None;
         self.other_file();
     }
@@ -285,6 +292,10 @@ impl Retimer {
             new_dts = new_dts.max(last + 1);
         }
         state.dts = Some(new_dts);
+        let paced = self.paced.and_then(|pid| self.pids[usize::from(pid)].dts);
+        if self.main == Some(pid) || paced.is_none_or(|last| new_dts > last + MAX_PAUSE) {
+            self.paced = Some(pid);
+        }
         let new_pts = (pts + offset).max(new_dts);
         pes::set_times(bytes, new_pts, new_dts);
         if self.main == Some(pid) {
@@ -331,13 +342,14 @@ impl Retimer {
         offset
     }
 
-    /// The clock to be written: never back, never later than what is decoded next.
+    /// The clock to be written: never back, never later than what is decoded next. Before anything is known
+    /// of that it stands still.
     fn clock(&mut self, pcr: u64) -> i64 {
         let reference = self.reference.unwrap_or(pcr as i64);
-        let mut clock = unwrap_near(pcr, reference) + self.offset + self.lead;
-        let main = self.main.and_then(|main| self.pids[usize::from(main)].dts);
-        clock = clock.min(main.unwrap_or(0));
-        clock = clock.max(self.pcr.unwrap_or(0));
+        let clock = unwrap_near(pcr, reference) + self.offset + self.lead;
+        let last = self.pcr.unwrap_or(0);
+        let decoded = self.paced.and_then(|pid| self.pids[usize::from(pid)].dts);
+        let clock = decoded.map_or(last, |decoded| clock.min(decoded).max(last));
         self.pcr = Some(clock);
         clock
     }

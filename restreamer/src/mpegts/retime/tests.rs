@@ -217,6 +217,40 @@ fn what_is_there_twice_stays_so() {
 }
 
 #[test]
+fn the_clock_goes_on_where_there_is_sound_alone() {
+    let (mut pictures, start) = stream(500_000, 25, 0, 0);
+    let sound = Stream {
+        pid: 0x101,
+        codec: Codec::MpegAudio,
+    };
+    let mut muxer = Muxer::new(Program::of(sound), 0);
+    for number in 0..120 {
+        let pts = 500_000 + TICKS_A_SECOND + number * 2160;
+        muxer.add(&Unit::new(0x101, sound.codec, 0xc0, pts, pts, vec![0; 9]));
+    }
+    let mut sound = muxer.packets();
+    let (mut more, _) = stream(500_000 + 4 * TICKS_A_SECOND, 25, 0, 0);
+    let mut retimer = Retimer::from_zero();
+    retimer.begin(start);
+    let clocks = |retimer: &mut Retimer, bytes: &mut [u8]| {
+        retimer.rewrite(bytes).unwrap();
+        let packets = packet::packets(bytes).filter_map(|(_, packet)| packet.ok());
+        let clocks = packets.filter_map(|packet| packet.pcr());
+        let clocks: Vec<u64> = clocks.collect();
+        (clocks[0], clocks[clocks.len() - 1])
+    };
+    let clocks = [&mut pictures, &mut sound, &mut more].map(|bytes| clocks(&mut retimer, bytes));
+    // It is written every second time.
+    let late = 118 * 2160 + TICKS_A_SECOND as u64;
+    let expected = (
+        4 * TICKS_A_SECOND as u64,
+        4 * TICKS_A_SECOND as u64 + 24 * FRAME as u64,
+    );
+    assert_eq!((clocks[0].0, clocks[1].1), (0, late));
+    assert_eq!(clocks[2], expected);
+}
+
+#[test]
 fn counters_alone_leave_times_as_they_are() {
     let (mut bytes, start) = stream(500_000, 4, FRAME, 100);
     let before = demux(&bytes, Damage::Fails).unwrap();
