@@ -15,7 +15,7 @@ use crate::mpegts::audio::{Form, frames};
 use crate::mpegts::demux::{Damage, Media, Unit, demux};
 use crate::mpegts::mux::Muxer;
 use crate::mpegts::tables::{Codec, Program};
-use crate::mpegts::time::{TICKS_A_SECOND, micros};
+use crate::mpegts::time::{TICKS_A_SECOND, micros, unwrap_near, wrap};
 
 /// Some seconds of sound are coded in far less.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,6 +26,12 @@ const BEGINS: i64 = 10 * TICKS_A_SECOND;
 
 /// No segment is longer; one whose clock jumps may seem to be, in ticks.
 const LONGEST: i64 = 60 * TICKS_A_SECOND;
+
+/// So much of the sound before a segment is decoded with it, in ticks: more than frames of MP3 reach back.
+const LEAD_IN: i64 = TICKS_A_SECOND / 4;
+
+/// Sound that begins so long after it has ended, or so much sooner, is no other, in ticks.
+const MAX_GAP: i64 = TICKS_A_SECOND / 20;
 
 /// How long the last picture is shown at least: 1/25 s.
 const LAST: i64 = TICKS_A_SECOND / 25;
@@ -48,7 +54,7 @@ fn coded(form: Form) -> &'static str {
 
 /// What has to be made for a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+enum Wanted {
     /// Its own sound in another form.
     Converted,
     /// Sound where it has none.
@@ -58,7 +64,7 @@ pub(crate) enum Wanted {
 impl Wanted {
     /// So that a segment has sound of this form, if it must have some: once any `is_heard`, what is
     /// missing is no matter.
-    pub(crate) fn of(footage: &Footage, wanted: Form, is_heard: bool) -> Option<Wanted> {
+    fn of(footage: &Footage, wanted: Form, is_heard: bool) -> Option<Wanted> {
         match form(footage) {
             Some(found) => (found != wanted).then_some(Wanted::Converted),
             None => {
@@ -70,21 +76,79 @@ impl Wanted {
     }
 }
 
-/// The same pictures as streams of another program, with sound of this form.
+/// What was heard of segments, one after the other, which have to sound like one.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// What all sound has to be like, if that matters.
+    form: Option<Form>,
+    /// True iff there was any.
+    any: bool,
+    /// The last of it as it was.
+    last: Vec<Unit>,
+}
+
+impl Heard {
+    /// Nothing yet.
+    pub(crate) fn of(form: Option<Form>) -> Heard {
+        Heard {
+            form,
+            any: false,
+            last: Vec::new(),
+        }
+    }
+
+    /// The next segment, as streams of a program if it has to be made to sound like those before it.
+    pub(crate) async fn next(
+        &mut self,
+        job: &Job,
+        source: &Source,
+        mut loaded: Loaded,
+        program: Option<&Program>,
+    ) -> Loaded {
+        let last = std::mem::replace(&mut self.last, end_of_sound(&loaded.footage));
+        if let (Some(form), Some(to)) = (self.form, program)
+            && to.sound().is_some_and(|sound| sound.codec == form.codec)
+            && let Some(wanted) = Wanted::of(&loaded.footage, form, self.any)
+        {
+            let footage = loaded.footage.clone();
+            match with_sound(job, source, (footage, last), to.clone(), form, wanted).await {
+                Ok(made) => loaded = made,
+                // Decoders may make something of it.
+                Err(error) => tracing::warn!(%error, "sound is left as it is"),
+            }
+        }
+        self.any |= form(&loaded.footage).is_some();
+        loaded
+    }
+}
+
+/// The last sound of a segment: what decoders need to know for what follows it.
+fn end_of_sound(footage: &Footage) -> Vec<Unit> {
+    let Some(stream) = footage.media.program.sound() else {
+        return Vec::new();
+    };
+    let last = footage.media.of(stream.pid).map(|unit| unit.pts).max();
+    let from = last.unwrap_or(0) - LEAD_IN;
+    let units = footage.media.of(stream.pid);
+    units.filter(|unit| unit.pts >= from).cloned().collect()
+}
+
+/// The same pictures as streams of another program, with sound of this form. It is decoded with what
+/// was heard before it.
 ///
 /// # Errors
 /// [`LoadError`] names the file.
-pub(crate) async fn with_sound(
+async fn with_sound(
     job: &Job,
     source: &Source,
-    footage: Footage,
+    (footage, last): (Footage, Vec<Unit>),
     program: Program,
     form: Form,
     wanted: Wanted,
 ) -> Result<Loaded, LoadError> {
     let (from, input) = match wanted {
         Wanted::Converted => {
-            let packets = sound_of(&footage).into();
+            let packets = sound_of(&footage, last).into();
             let from = "-copyts -f mpegts -i pipe:0".to_owned();
             (from, Input::Bytes(vec![packets]))
         }
@@ -124,16 +188,32 @@ pub(crate) async fn with_sound(
     })
 }
 
-/// A segment's sound alone, with times from `BEGINS` on.
-fn sound_of(footage: &Footage) -> Vec<u8> {
+/// A segment's sound alone, with times from `BEGINS` on, and before it the `last` sound of the segment
+/// before, if that goes on here: frames of MP3 begin in those before them, and of AAC half of each is
+/// in the one before it.
+fn sound_of(footage: &Footage, mut last: Vec<Unit>) -> Vec<u8> {
     let Some(stream) = footage.media.program.sound() else {
         return Vec::new();
     };
+    let units: Vec<&Unit> = footage.media.of(stream.pid).collect();
+    let like = |unit: &Unit| Form::of(unit.codec, unit.payload());
+    let ends = last.last().map(heard).zip(units.first());
+    let shift = ends.and_then(|(span, first)| {
+        let joins = unwrap_near(wrap(span.end), first.pts);
+        let goes_on =
+            (joins - first.pts).abs() <= MAX_GAP && like(first) == last.first().and_then(like);
+        goes_on.then_some(joins - span.end)
+    });
+    match shift {
+        Some(shift) => last.iter_mut().for_each(|unit| unit.pts += shift),
+        None => last.clear(),
+    }
     let mut muxer = Muxer::new(Program::of(stream), 0);
-    for unit in footage.media.of(stream.pid) {
+    for unit in last.iter().chain(units) {
         let mut unit = unit.clone();
+        unit.pid = stream.pid;
         unit.pts += BEGINS - footage.shown;
-        unit.dts += BEGINS - footage.shown;
+        unit.dts = unit.pts;
         muxer.add(&unit);
     }
     muxer.packets()
@@ -155,13 +235,17 @@ fn span(footage: &Footage) -> Range<i64> {
     let units = stream
         .into_iter()
         .flat_map(|stream| footage.media.of(stream.pid));
-    let spans = units.map(|unit| {
-        let frames = frames(unit.codec, unit.payload()).unwrap_or_default();
-        let ends = frames.last().map_or(0, |frame| frame.after + frame.ticks);
-        unit.pts..unit.pts + ends
-    });
-    let all = spans.reduce(|all, span| all.start.min(span.start)..all.end.max(span.end));
+    let all = units
+        .map(heard)
+        .reduce(|all, span| all.start.min(span.start)..all.end.max(span.end));
     all.unwrap_or_default()
+}
+
+/// From when until when a unit is heard, in ticks.
+fn heard(unit: &Unit) -> Range<i64> {
+    let frames = frames(unit.codec, unit.payload()).unwrap_or_default();
+    let ends = frames.last().map_or(0, |frame| frame.after + frame.ticks);
+    unit.pts..unit.pts + ends
 }
 
 /// Puts pictures and the sound that was made together, without what an encoder puts before and after

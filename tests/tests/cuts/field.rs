@@ -73,15 +73,22 @@ pub(crate) async fn made(path: &Path, arguments: &str, format: &str) -> Vec<u8> 
 /// The first segment in pieces of 2 s, which begin with any picture; it is gone.
 pub(crate) async fn divided(site: &Site) -> Vec<(DateTime<Utc>, Vec<u8>)> {
     let all = site.video.segments[0].clone();
+    let pieces = pieces(site, &all.path, all.numbers.len() as u32 / EACH).await;
+    fs::remove_file(&all.path).expect("it was there");
+    let starts = (0..).map(|number| all.start + TimeDelta::seconds(2 * number));
+    starts.zip(pieces).collect()
+}
+
+/// So many pieces of 2 s of a file, which begin with any picture.
+pub(crate) async fn pieces(site: &Site, file: &Path, count: u32) -> Vec<Vec<u8>> {
     let parts = site.node.base_dir().join("parts");
     fs::create_dir_all(&parts).expect("a directory");
     let pattern = parts.join("%d.ts");
-    let count = all.numbers.len() as u32 / EACH;
     let edges: Vec<String> = (1..count).map(|edge| (edge * EACH).to_string()).collect();
     let line = format!(
         "-loglevel error -copyts -i {} -map 0 -c copy -f segment -segment_frames {} \
          -break_non_keyframes 1 -segment_format mpegts {}",
-        all.path.display(),
+        file.display(),
         edges.join(","),
         pattern.display()
     );
@@ -90,15 +97,8 @@ pub(crate) async fn divided(site: &Site) -> Vec<(DateTime<Utc>, Vec<u8>)> {
         .status()
         .await;
     assert!(status.expect("ffmpeg").success());
-    fs::remove_file(&all.path).expect("it was there");
-    let piece = |number: u32| {
-        let content = fs::read(parts.join(format!("{number}.ts"))).expect("a part");
-        (
-            all.start + TimeDelta::seconds(2 * i64::from(number)),
-            content,
-        )
-    };
-    (0..count).map(piece).collect()
+    let pieces = (0..count).map(|number| fs::read(parts.join(format!("{number}.ts"))));
+    pieces.map(|piece| piece.expect("a part")).collect()
 }
 
 /// Has ffmpeg make others of the segments from one on.

@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use chrono::TimeDelta;
 use tests::ffmpeg::decode;
 use tests::numbered::{Options, Reading};
 use tests::raw;
 
-use crate::field::{EACH, TWO, divided, is_whole, made, name, replace, site_at, two};
+use crate::field::{EACH, TWO, divided, is_whole, made, name, pieces, replace, site_at, two};
 use crate::support::{Site, bounds, holds, pictures};
 
 /// What ffmpeg makes sound of another form by, and none.
@@ -29,15 +30,21 @@ fn heard(reading: &Reading, first: u32) -> Reading {
     }
 }
 
-/// Has ffmpeg make one segment of three, from one on: coded in one piece, as encoders do, at the edges
-/// of each there is sound that is not its own.
-async fn in_one(site: &Site, from: usize, arguments: &str) {
+/// What ffmpeg makes of three segments, from one on, in one piece: as encoders do it.
+async fn joined(site: &Site, from: usize, arguments: &str) -> Vec<u8> {
     let segments = &site.video.segments[from..from + 3];
     let pieces = segments.iter().map(|segment| fs::read(&segment.path));
     let pieces: Vec<Vec<u8>> = pieces.map(|piece| piece.expect("it is there")).collect();
     let joined = site.node.base_dir().join("joined.ts");
     fs::write(&joined, pieces.concat()).expect("a file");
-    let content = made(&joined, arguments, "mpegts").await;
+    made(&joined, arguments, "mpegts").await
+}
+
+/// Has ffmpeg make one segment of three, from one on: at the edges of each there is sound that is not
+/// its own.
+async fn in_one(site: &Site, from: usize, arguments: &str) {
+    let content = joined(site, from, arguments).await;
+    let segments = &site.video.segments[from..from + 3];
     for segment in segments {
         fs::remove_file(&segment.path).expect("it was there");
     }
@@ -64,6 +71,39 @@ async fn mp3_and_ac3_of_another_form() {
         holds(&heard(&reading, first), first..270, other);
         assert!(reading.clicks.len() >= 240 / 8 - 1, "{other}: {reading:?}");
     }
+}
+
+#[tokio::test]
+async fn mp3_that_goes_on_from_segment_to_segment() {
+    let site = site_at(0.0).await;
+    // A tone that never stops, of so few bits that frames begin in those before them.
+    let tone = "-itsoffset 6 -f lavfi -i sine=frequency=500:sample_rate=48000:duration=6 -map 0:v -map 1:a \
+                -c:v copy -copyinkf -c:a libmp3lame -b:a 128k";
+    let content = joined(&site, 3, tone).await;
+    let file = site.node.base_dir().join("mp3.ts");
+    fs::write(&file, content).expect("a file");
+    for (number, content) in (3..).zip(pieces(&site, &file, 3).await) {
+        replace(&site, number, TimeDelta::zero(), "full", &content);
+    }
+    let query = bounds(site.at(30), site.at(300));
+    let answer = site.cut(&format!("{query}&type=mpegts")).await;
+    fs::write(&file, answer.body).expect("a file");
+    let sound = made(&file, "-map 0:a:0 -ac 1 -ar 48000", "s16le").await;
+    let samples = sound.chunks_exact(2);
+    let samples = samples.map(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs());
+    // While there is the tone; in it two segments begin.
+    let (skipped, taken) = (5 * 48_000, 4 * 48_000);
+    let samples: Vec<u16> = samples.skip(skipped).take(taken).collect();
+    let loud = samples
+        .iter()
+        .enumerate()
+        .filter(|(_, sample)| **sample > 500);
+    let loud: Vec<usize> = loud.map(|(at, _)| at).collect();
+    let quiet = loud.windows(2).map(|pair| pair[1] - pair[0]).max();
+    // Where two segments meet each is cut to the nearest frame, of 1024 samples.
+    assert!(quiet.is_some_and(|quiet| quiet < 600), "{quiet:?}");
+    let ends = samples.len() - loud[loud.len() - 1];
+    assert!(loud[0] < 50 && ends < 50, "{} {ends}", loud[0]);
 }
 
 #[tokio::test]
@@ -117,7 +157,7 @@ async fn of_two_tracks_the_first_counts() {
     let two = "-map 0:v -map 0:a -map 0:a -c:v copy -c:a:0 copy -c:a:1 aac -ar:a:1 44100 -ac:a:1 2";
     for number in 0..6 {
         let content = made(&site.video.segments[number].path, two, "mpegts").await;
-        replace(&site, number, chrono::TimeDelta::zero(), "full", &content);
+        replace(&site, number, TimeDelta::zero(), "full", &content);
     }
     let query = bounds(site.at(30), site.at(270));
     is_whole(&site, &query, &["mpegts", "smart"]).await;

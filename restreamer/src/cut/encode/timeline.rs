@@ -13,7 +13,7 @@ use super::model::Model;
 use super::placed::{Placed, lead_of};
 use crate::cut::load::{LoadError, Loaded, load};
 use crate::cut::plan::Clip;
-use crate::cut::sound::{Wanted, form, with_sound};
+use crate::cut::sound::{Heard, form};
 use crate::cut::stretch::{Source, Stretch};
 use crate::ffmpeg::Job;
 use crate::footage::{Footage, Picture};
@@ -23,7 +23,7 @@ use crate::mpegts::packet::{self, PACKET, Packet};
 use crate::mpegts::pes::{self, Head};
 use crate::mpegts::renumber::Renumberer;
 use crate::mpegts::retime::Retimer;
-use crate::mpegts::tables::{Codec, Program, Stream};
+use crate::mpegts::tables::{Codec, Stream};
 use crate::mpegts::time::{TICKS_A_SECOND, ticks, unwrap_near};
 use crate::mpegts::video::Access;
 
@@ -295,28 +295,15 @@ impl Layout {
         let sources = self.sources.into_iter();
         let sources =
             sources.map(move |(placed, source)| (placed, source, sound_only, program.clone()));
-        // Whether any was heard yet, too.
-        let heard = (self.sound, false);
+        let heard = Heard::of(self.sound);
         let state = (job, sources, heard, Some(Retimer::of_counters()));
         let packets = stream::unfold(state, async |(job, mut sources, mut heard, retimer)| {
             // None after an error.
             let mut retimer = retimer?;
             let (placed, source, sound_only, program) = sources.next()?;
             let placed = async {
-                let mut loaded = load(&job, &source).await.map_err(io::Error::other)?;
-                if let (Some(form), Some(to)) = (heard.0, &program)
-                    && to.sound().is_some_and(|sound| sound.codec == form.codec)
-                    && let Some(wanted) = Wanted::of(&loaded.footage, form, heard.1)
-                {
-                    let to = Program::clone(to);
-                    let footage = loaded.footage.clone();
-                    match with_sound(&job, &source, footage, to, form, wanted).await {
-                        Ok(made) => loaded = made,
-                        // Decoders may make something of it.
-                        Err(error) => tracing::warn!(%error, "sound is left as it is"),
-                    }
-                }
-                heard.1 |= form(&loaded.footage).is_some();
+                let loaded = load(&job, &source).await.map_err(io::Error::other)?;
+                let loaded = heard.next(&job, &source, loaded, program.as_deref()).await;
                 let work = crate::cut::behind::blocking(move || {
                     let Loaded { mut bytes, footage } = loaded;
                     bytes.truncate(bytes.len() - bytes.len() % PACKET);
