@@ -15,7 +15,7 @@ use super::WANTED_FROM;
 use super::behind::blocking;
 use super::encode::EncodeError;
 use super::load::{load, usable};
-use super::stretch::Stretch;
+use super::stretch::{Source, Stretch};
 use crate::error::ApiError;
 use crate::ffmpeg::{FfmpegError, Input, Job};
 use crate::footage::{self, Footage, Picture};
@@ -55,40 +55,68 @@ pub(crate) async fn frame(
     }
     let pictures = footage.pictures();
     let target = target(&pictures, instant.timestamp_micros()).ok_or_else(nothing)?;
-    let mut units: Vec<Unit> = Vec::new();
-    let first = match first(&pictures, target) {
-        Some(first) => first,
-        None => {
-            // It needs what comes before, back to a key picture.
-            let mut next = footage.shown;
-            for before in earlier {
-                let Ok(mut before) = load(job, before).await.map(|loaded| loaded.footage) else {
-                    break;
-                };
-                if before.main.codec != footage.main.codec {
-                    break;
-                }
-                before.follow(next);
-                next = before.shown;
-                let (mut earlier, begins) = end(before);
-                earlier.append(&mut units);
-                units = earlier;
-                if begins {
-                    break;
-                }
-            }
-            0
-        }
+    let (first, before) = match first(&pictures, target) {
+        Some(first) => (first, Vec::new()),
+        None => (0, before(job, &footage, earlier).await),
     };
-    let needed = &pictures[first..=target];
-    let wanted = pictures[target];
-    let needed = needed
+    let picture = shown(job, &footage, before, &pictures[first..=target]).await;
+    let picture = picture.map_err(EncodeError::from)?;
+    if picture.is_empty() {
+        return Err(ApiError::internal(
+            "decode the picture",
+            &source.path.display(),
+        ));
+    }
+    let png = blocking(move || png_of(&picture)).await;
+    match png {
+        Ok(Ok(png)) => Ok(png.into()),
+        Ok(Err(error)) => Err(ApiError::internal("write the picture", &error)),
+        Err(error) => Err(ApiError::internal("write the picture", &error)),
+    }
+}
+
+/// The pictures before a segment, back to a key picture, from segments of which the latest comes first.
+async fn before(job: &Job, footage: &Footage, earlier: impl Iterator<Item = &Source>) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    let mut next = footage.shown;
+    for before in earlier {
+        let Ok(mut before) = load(job, before).await.map(|loaded| loaded.footage) else {
+            break;
+        };
+        if before.main.codec != footage.main.codec {
+            break;
+        }
+        before.follow(next);
+        next = before.shown;
+        let (mut earlier, begins) = end(before);
+        earlier.append(&mut units);
+        units = earlier;
+        if begins {
+            break;
+        }
+    }
+    units
+}
+
+/// The last of a segment's `pictures`, which need those `before` the segment and each other, in the way
+/// of Netpbm; empty if nothing can be made of them.
+async fn shown(
+    job: &Job,
+    footage: &Footage,
+    before: Vec<Unit>,
+    pictures: &[Picture],
+) -> Result<Bytes, FfmpegError> {
+    let Some(wanted) = pictures.last() else {
+        return Ok(Bytes::new());
+    };
+    let needed = pictures
         .iter()
         .filter(|picture| !picture.is_disposable || picture.unit == wanted.unit);
+    let mut units = before;
     let begun = units.len();
     units.extend(needed.map(|picture| footage.media.units[picture.unit].clone()));
     if begun == 0 {
-        say_parameters(&footage, &mut units);
+        say_parameters(footage, &mut units);
     }
     let shift = WANTED_FROM - wanted.pts;
     // Nothing but pictures, so that the decoder waits for nothing else.
@@ -105,29 +133,17 @@ pub(crate) async fn frame(
         unit.dts += shift;
         muxer.add(unit);
     }
-    let pictures = Bytes::from(muxer.packets());
+    let packets = Bytes::from(muxer.packets());
     let mut picture = Ok(Bytes::new());
     for look in looks {
-        picture = decoded(job, look, pictures.clone()).await;
+        picture = decoded(job, look, packets.clone()).await;
         match &picture {
             Ok(picture) if picture.is_empty() => {}
             Err(FfmpegError::Failed { .. }) => {}
             _ => break,
         }
     }
-    let picture = picture.map_err(EncodeError::from)?;
-    if picture.is_empty() {
-        return Err(ApiError::internal(
-            "decode the picture",
-            &source.path.display(),
-        ));
-    }
-    let png = blocking(move || png_of(&picture)).await;
-    match png {
-        Ok(Ok(png)) => Ok(png.into()),
-        Ok(Err(error)) => Err(ApiError::internal("write the picture", &error)),
-        Err(error) => Err(ApiError::internal("write the picture", &error)),
-    }
+    picture
 }
 
 /// The picture that is shown at `WANTED_FROM`, in the way of Netpbm; empty if none is. ffmpeg has a
