@@ -3,11 +3,13 @@
 //!
 //! A stream comes in stretches, each with a clock of its own; where one ends the next goes on.
 
+mod first;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
+use self::first::first_shown;
 use super::demux::Media;
 use super::packet::{self, NULL, PACKET, Packet};
 use super::pes::{self, Head};
@@ -32,9 +34,6 @@ const USUAL_FRAME: i64 = TICKS_A_SECOND / 50;
 /// Of so many of the last pictures it is known how long each is shown: more than are decoded before
 /// they are shown.
 const LAST_SHOWN: usize = 16;
-
-/// Of so many of a file's first pictures one is shown first.
-const FIRST_DECODED: usize = 64;
 
 /// Streams are numbered with 13 bits.
 const PIDS: usize = 1 << 13;
@@ -382,27 +381,4 @@ pub fn mended(bytes: &[u8], media: &Media) -> Option<Vec<u8>> {
 /// True iff a stream is one of pictures or sound, which comes all the time.
 fn is_media(stream_id: u8) -> bool {
     (0xc0..=0xef).contains(&stream_id)
-}
-
-/// When the first picture of a file is shown, without pictures its first sound. `bytes` are as much of
-/// it as is there.
-fn first_shown(bytes: &[u8]) -> Option<i64> {
-    let packets = packet::packets(bytes).filter_map(|(_, packet)| packet.ok());
-    let begun = packets.filter(|packet| packet.begins() && packet.has_payload());
-    let heads = begun.filter_map(|packet| Head::read(packet.payload()).ok());
-    let mut heads = heads.filter(|head| head.pts.is_some()).peekable();
-    let first = heads.peek()?.pts? as i64;
-    let pictures = heads.filter(|head| pes::is_video(head.stream_id));
-    let times = pictures.filter_map(|head| {
-        let shown = unwrap_near(head.pts?, first);
-        Some((shown, head.dts.map_or(shown, |dts| unwrap_near(dts, shown))))
-    });
-    // Another clock in the middle of it is no matter here.
-    let mut last = None::<i64>;
-    let times = times.take_while(|(_, dts)| {
-        let last = last.replace(*dts).unwrap_or(*dts);
-        (-MAX_JUMP..=MAX_GAP).contains(&(dts - last))
-    });
-    let shown = times.map(|(shown, _)| shown).take(FIRST_DECODED);
-    Some(shown.min().unwrap_or(first))
 }
