@@ -162,7 +162,7 @@ fn around_type(unit: &[u8]) -> Option<(u32, bool)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -174,46 +174,46 @@ mod tests {
             .collect()
     }
 
-    /// What x264 and x265 write, as far as the beginning of each slice.
-    #[test]
-    fn order_of_pictures() {
-        let h264 = "67f4000a919b2884d808800000030080000019078912cb 68ebe3c44844";
-        let h265 = "4201010408000003009e0800000300001e90041020b2cacb24995e02dc080800100000030010000003019080 \
-                    4401c172860c4224";
-        let table = [
-            (
-                Codec::H264,
-                h264,
+    /// What x264 and x265 write of some pictures, as far as the beginning of each slice, and in which
+    /// order they are shown.
+    pub(in crate::mpegts) fn pictures(codec: Codec) -> (Vec<Vec<u8>>, [i64; 14]) {
+        let (parameters, slices, order) = match codec {
+            Codec::H264 => (
+                "67f4000a919b2884d808800000030080000019078912cb 68ebe3c44844",
                 // With two groups, whose counts begin anew.
                 "6588840067b65965e0 419a246c421f463f7a 419e427885bfb6e7f1 019e6174435fbb8f90 019e636a435f72c1 \
                  419a6849a84168994c 419e8645112c2dff69 019ea574435f72c1 019ea76a435f72c0 6588820015ffd3a4b4 \
                  419a246c435f2aa2c3 419e427886bf95d990 019e6174435f95d990 019e636a435f97057d",
                 [0, 4, 2, 1, 3, 8, 6, 5, 7, 9, 13, 11, 10, 12],
             ),
-            (
-                Codec::H265,
-                h265,
+            _ => (
+                "4201010408000003009e0800000300001e90041020b2cacb24995e02dc080800100000030010000003019080 \
+                 4401c172860c4224",
                 // The second one is open.
                 "2801af1d80313ffe9f 0201d02149e10c63b0 0201e04495786124fb 0001e024fd7e8b0a60 0001e066b5fd461440 \
                  2a01ac2049089c6231 1201e0c225555f7184 1001e0a6f5d7d22c28 1001e0e22d57f71851 0201d06149e10c6390 \
                  0201e14495786124fb 0001e124fd7e8b0a60 0001e166b5fd4614c0 0201d0689d57dc4301",
                 [0, 4, 2, 1, 3, 8, 6, 5, 7, 12, 10, 9, 11, 13],
             ),
-        ];
-        for (codec, parameters, slices, expected) in table {
-            let unit = |text: &str| [&[0, 0, 1][..], &bytes(text)].concat();
-            let said: Vec<u8> = parameters.split_whitespace().flat_map(unit).collect();
+        };
+        let unit = |text: &str| [&[0, 0, 1][..], &bytes(text)].concat();
+        let mut pictures: Vec<Vec<u8>> = slices.split_whitespace().map(unit).collect();
+        let said: Vec<u8> = parameters.split_whitespace().flat_map(unit).collect();
+        pictures[0].splice(..0, said);
+        (pictures, order)
+    }
+
+    #[test]
+    fn order_of_pictures() {
+        for codec in [Codec::H264, Codec::H265] {
+            let (pictures, expected) = pictures(codec);
             let mut order = Order::new(codec);
-            let slices: Vec<&str> = slices.split_whitespace().collect();
-            assert_eq!(order.next(&unit(slices[0])), None, "not known yet");
-            let places = slices.iter().enumerate().map(|(number, slice)| {
-                let before = if number == 0 { &said[..] } else { &[] };
-                order.next(&[before, &unit(slice)].concat()).unwrap()
-            });
+            assert_eq!(order.next(&pictures[1]), None, "not known yet");
+            let places = pictures.iter().map(|picture| order.next(picture).unwrap());
             let places: Vec<Place> = places.collect();
             let shown = places.iter().map(|place| {
                 let before = places.iter().filter(|other| *other < place);
-                before.count()
+                before.count() as i64
             });
             assert_eq!(shown.collect::<Vec<_>>(), expected, "{codec:?}");
         }
