@@ -10,7 +10,7 @@ use super::mux::Muxer;
 use super::packet::{self, Packet};
 use super::pes::Head;
 use super::tables::{Codec, Program, Tables};
-use super::time::unwrap_near;
+use super::time::{self, unwrap_near};
 use super::{Problem, TsError, video};
 
 /// What becomes of what is damaged.
@@ -94,13 +94,21 @@ impl Media {
         self.units.iter().filter(move |unit| unit.pid == pid)
     }
 
-    /// All of it as packets, with the times that the units have.
+    /// Pictures, sound and data in PES packets, as packets with the times that the units have. What comes
+    /// after a jump of the clock stays behind what was before.
     #[must_use]
     pub fn packets(&self) -> Vec<u8> {
-        let mut units: Vec<&Unit> = self.units.iter().collect();
-        units.sort_by_key(|unit| unit.dts);
+        let mut last: HashMap<u16, (i64, usize)> = HashMap::new();
+        let units = self.units.iter().map(|unit| {
+            let (before, jumps) = last.entry(unit.pid).or_insert((unit.dts, 0));
+            *jumps += usize::from(time::is_jump(unit.dts - *before));
+            *before = unit.dts;
+            (*jumps, unit)
+        });
+        let mut units: Vec<(usize, &Unit)> = units.collect();
+        units.sort_by_key(|(jumps, unit)| (*jumps, unit.dts));
         let mut muxer = Muxer::new(self.program.clone(), self.lead);
-        for unit in units {
+        for (_, unit) in units {
             muxer.add(unit);
         }
         muxer.packets()

@@ -87,7 +87,7 @@ impl Order {
         } else {
             after
         };
-        if slice.is_counted_from {
+        if slice.is_counted_from || self.last.is_none() {
             self.last = Some(last + after);
         }
         (self.group, last + after)
@@ -120,8 +120,10 @@ fn h265(unit: &[u8], kind: u8, count: Count, around_type: (u32, bool)) -> Option
     let mut bits = Bits::new(unit);
     bits.skip(8 + 5)?;
     let is_of_lowest_layer = bits.number(3)? == 1;
-    // That it is the picture's first slice.
-    bits.skip(1)?;
+    let is_first_slice = bits.flag()?;
+    if !is_first_slice {
+        return None;
+    }
     if (16..=23).contains(&kind) {
         bits.skip(1)?;
     }

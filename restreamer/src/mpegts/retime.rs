@@ -14,16 +14,8 @@ use super::demux::Media;
 use super::packet::{self, NULL, PACKET, Packet};
 use super::pes::{self, Head};
 use super::tables::Stream;
-use super::time::{TICKS_A_SECOND, ticks, unwrap_near, wrap};
+use super::time::{MAX_GAP, MAX_JUMP, TICKS_A_SECOND, is_jump, ticks, unwrap_near, wrap};
 use super::{Problem, TsError};
-
-/// Between two files of one stretch, times that are off by more than that are another clock's, if
-/// neither their starts nor what was shown last explains it.
-const MAX_JUMP: i64 = TICKS_A_SECOND / 2;
-
-/// Within a file, times of a stream that are further ahead than that, and far from those of all others,
-/// are another clock's: nobody makes longer segments, and one may hold two pictures alone.
-const MAX_GAP: i64 = 60 * TICKS_A_SECOND;
 
 /// Pictures that are so far behind the sound have stopped for a while: nobody interleaves so badly.
 const MAX_PAUSE: i64 = TICKS_A_SECOND;
@@ -313,7 +305,7 @@ impl Retimer {
         let state = self.pids[usize::from(pid)];
         let mut offset = self.offset;
         if let (Some((last, added)), Some(written)) = (state.here, state.dts) {
-            let is_near = |time: i64| (-MAX_JUMP..=MAX_GAP).contains(&(time - written));
+            let is_near = |time: i64| !is_jump(time - written);
             let is_far = self.reference.is_none_or(|it| (dts - it).abs() > MAX_GAP);
             if is_near(dts + added) {
                 offset = added;
@@ -360,7 +352,7 @@ pub fn mended(bytes: &[u8], media: &Media) -> Option<Vec<u8>> {
     let jumps = |stream: &Stream| {
         let times: Vec<i64> = media.of(stream.pid).map(|unit| unit.dts).collect();
         let mut steps = times.windows(2).map(|pair| pair[1] - pair[0]);
-        steps.any(|step| !(-MAX_JUMP..=MAX_GAP).contains(&step))
+        steps.any(is_jump)
     };
     let mut streams = media.program.streams.iter();
     let jumps = streams.any(|it| (it.codec.is_video() || it.codec.is_audio()) && jumps(it));

@@ -6,6 +6,14 @@
 /// Ticks of a PTS or DTS in a second.
 pub const TICKS_A_SECOND: i64 = 90_000;
 
+/// Between two files of one stretch, times that are off by more than that are another clock's, if
+/// neither their starts nor what was shown last explains it; within a file, times further back.
+pub(super) const MAX_JUMP: i64 = TICKS_A_SECOND / 2;
+
+/// Within a file, times of a stream that are further ahead than that, and far from those of all others,
+/// are another clock's: nobody makes longer segments, and one may hold two pictures alone.
+pub(super) const MAX_GAP: i64 = 60 * TICKS_A_SECOND;
+
 /// Where a time begins anew.
 const WRAP: i64 = 1 << 33;
 
@@ -26,6 +34,11 @@ pub fn unwrap_near(stamp: u64, reference: i64) -> i64 {
         difference
     };
     reference.wrapping_add(difference)
+}
+
+/// True iff a step from one time to the next of a stream, in a file, is one to another clock.
+pub(super) fn is_jump(step: i64) -> bool {
+    !(-MAX_JUMP..=MAX_GAP).contains(&step)
 }
 
 /// How a time is written: modulo 2^33.

@@ -28,8 +28,7 @@ fn packets(site: &Site, number: usize) -> impl Iterator<Item = (u16, Vec<u8>)> {
 /// Takes all pictures out of a segment; what announces them stays.
 fn without_pictures(site: &Site, number: usize) {
     let kept = packets(site, number).filter(|(pid, _)| *pid != PICTURES);
-    let content: Vec<u8> = kept.flat_map(|(_, packet)| packet).collect();
-    replace(site, number, TimeDelta::zero(), "full", &content);
+    put(site, number, kept);
 }
 
 /// Takes the last pictures out of a segment.
@@ -39,42 +38,44 @@ fn without_last_pictures(site: &Site, number: usize, count: u32) {
         seen += u32::from(*pid == PICTURES && packet[1] & 0x40 != 0);
         *pid != PICTURES || seen <= EACH - count
     });
-    let content: Vec<u8> = kept.flat_map(|(_, packet)| packet).collect();
-    replace(site, number, TimeDelta::zero(), "full", &content);
+    put(site, number, kept);
 }
 
-/// Moves the clock by 500 s in the middle of a segment.
-fn jump_within(site: &Site, number: usize) {
-    const JUMP: i64 = 500 * TICKS_A_SECOND;
+/// The packets of a segment whose clock is another from the middle on, by so many seconds.
+fn jumped(
+    packets: impl Iterator<Item = (u16, Vec<u8>)>,
+    seconds: i64,
+) -> impl Iterator<Item = (u16, Vec<u8>)> {
+    let jump = seconds * TICKS_A_SECOND;
     let mut seen = 0;
-    let moved = packets(site, number).flat_map(|(pid, packet)| {
+    packets.map(move |(pid, packet)| {
         let mut packet: [u8; PACKET] = packet.try_into().expect("a packet");
         let read = Packet::read(&packet).expect("a packet");
         let (begins, at, pcr) = (read.begins(), read.payload_at(), read.pcr());
         seen += u32::from(pid == PICTURES && begins);
         if seen <= EACH / 2 {
-            return packet;
+            return (pid, packet.to_vec());
         }
         if let Some(pcr) = pcr {
-            packet::set_pcr(&mut packet, pcr as i64 + JUMP);
+            packet::set_pcr(&mut packet, pcr as i64 + jump);
         }
         if begins
             && let Ok(head) = Head::read(&packet[at..])
             && let Some(pts) = head.pts
         {
             let (pts, dts) = (pts as i64, head.dts.unwrap_or(pts) as i64);
-            pes::set_times(&mut packet[at..], pts + JUMP, dts + JUMP);
+            pes::set_times(&mut packet[at..], pts + jump, dts + jump);
         }
-        packet
-    });
-    let content: Vec<u8> = moved.collect();
-    replace(site, number, TimeDelta::zero(), "full", &content);
+        (pid, packet.to_vec())
+    })
 }
 
-/// Takes the time of two pictures of three out of a segment.
-fn with_few_times(site: &Site, number: usize) {
+/// The packets of a segment without the time of two pictures of three.
+fn with_few_times(
+    packets: impl Iterator<Item = (u16, Vec<u8>)>,
+) -> impl Iterator<Item = (u16, Vec<u8>)> {
     let mut seen = 0;
-    let packets = packets(site, number).flat_map(|(pid, mut packet)| {
+    packets.map(move |(pid, mut packet)| {
         let read = Packet::read(packet.first_chunk().expect("a packet")).expect("a packet");
         let at = read.payload_at();
         if pid == PICTURES && read.begins() {
@@ -85,9 +86,13 @@ fn with_few_times(site: &Site, number: usize) {
             }
             seen += 1;
         }
-        packet
-    });
-    let content: Vec<u8> = packets.collect();
+        (pid, packet)
+    })
+}
+
+/// Puts packets in the place of a segment's.
+fn put(site: &Site, number: usize, packets: impl Iterator<Item = (u16, Vec<u8>)>) {
+    let content: Vec<u8> = packets.flat_map(|(_, packet)| packet).collect();
     replace(site, number, TimeDelta::zero(), "full", &content);
 }
 
@@ -183,10 +188,20 @@ async fn times_from_zero_where_pictures_are_missing_or_an_encoder_begins_again()
 #[tokio::test]
 async fn a_clock_that_jumps_in_the_middle_of_a_segment() {
     let site = site_at(0.0).await;
-    jump_within(&site, 2);
-    for (from, until) in [(30, 270), (110, 270), (30, 140)] {
+    put(&site, 2, jumped(packets(&site, 2), 500));
+    // Back, and of some pictures it is not said when.
+    let back = site_at(1000.0).await;
+    let packets_of_two = with_few_times(packets(&back, 2));
+    put(&back, 2, jumped(packets_of_two, -900));
+    for (site, from, until, kinds) in [
+        (&site, 30, 270, ["smart", "mpegts"]),
+        (&site, 110, 270, ["smart", "mpegts"]),
+        (&site, 30, 140, ["smart", "mpegts"]),
+        (&back, 110, 270, ["fast", "mpegts"]),
+        (&back, 30, 140, ["fast", "smart"]),
+    ] {
         let query = bounds(site.at(from), site.at(until));
-        for kind in ["smart", "mpegts"] {
+        for kind in kinds {
             let what = format!("{kind} {from}..{until}");
             let reading = site.looked_at(&format!("{query}&type={kind}")).await;
             holds(&reading, from..until, &what);
@@ -199,7 +214,7 @@ async fn a_clock_that_jumps_in_the_middle_of_a_segment() {
 async fn pictures_that_say_no_time_of_their_own() {
     let site = site_at(0.0).await;
     for number in 0..6 {
-        with_few_times(&site, number);
+        put(&site, number, with_few_times(packets(&site, number)));
     }
     let query = bounds(site.at(31), site.at(269));
     for kind in ["fast", "smart", "mpegts"] {
@@ -216,7 +231,10 @@ async fn pictures_that_say_no_time_of_their_own() {
     }
 
     // Shown in another order than decoded, which they say themselves.
-    for codec in [Codec::H264, Codec::H265] {
+    for (codec, kinds) in [
+        (Codec::H264, &["fast", "mpegts"][..]),
+        (Codec::H265, &["smart"]),
+    ] {
         let options = Options {
             codec,
             seconds: 4.0,
@@ -224,10 +242,10 @@ async fn pictures_that_say_no_time_of_their_own() {
         };
         let site = Site::start(&options, &[]).await;
         for number in 0..2 {
-            with_few_times(&site, number);
+            put(&site, number, with_few_times(packets(&site, number)));
         }
         let query = bounds(site.at(31), site.at(90));
-        for kind in ["fast", "smart", "mpegts"] {
+        for kind in kinds {
             let what = format!("{codec:?} {kind}");
             let reading = site.looked_at(&format!("{query}&type={kind}")).await;
             holds(&reading, 31..90, &what);

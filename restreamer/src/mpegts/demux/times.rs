@@ -2,34 +2,61 @@
 
 use super::Unit;
 use crate::mpegts::order::{Order, Place};
+use crate::mpegts::time;
 
 /// Gives them to those of a stream's `pictures` that have none. False if nothing tells them.
 ///
 /// Pictures are decoded at a steady rate between two of which it is known when, and shown at one between
 /// two that are known of those shown: in which order that is, they say themselves, else it is that of
-/// decoding. At the edges it is as between the first two or the last two that are known.
+/// decoding. At the edges, and where the clock jumps, it is as between the first two or the last two
+/// that are known.
 pub(super) fn give(pictures: &mut [&mut Unit], is_timed: impl Fn(&Unit) -> bool) -> bool {
+    let places = places(pictures);
+    let mut known = pictures.iter().enumerate().filter(|(_, it)| is_timed(it));
+    let mut last = known.next().map(|(_, unit)| unit.dts);
+    let mut jumps = Vec::new();
+    for (at, unit) in known {
+        let before = last.replace(unit.dts).unwrap_or(unit.dts);
+        if time::is_jump(unit.dts - before) {
+            jumps.push(at);
+        }
+    }
+    let ends = jumps.into_iter().chain([pictures.len()]);
+    let mut begin = 0;
+    ends.into_iter().all(|end| {
+        let places = places.as_ref().map(|places| &places[begin..end]);
+        let given = give_between_jumps(&mut pictures[begin..end], places, &is_timed);
+        begin = end;
+        given
+    })
+}
+
+fn give_between_jumps(
+    pictures: &mut [&mut Unit],
+    places: Option<&[Place]>,
+    is_timed: impl Fn(&Unit) -> bool,
+) -> bool {
     let known = || (0..).zip(&*pictures).filter(|(_, unit)| is_timed(unit));
     let decoded: Vec<(i64, i64)> = known().map(|(at, unit)| (at, unit.dts)).collect();
     if decoded.len() < 2 {
         return false;
     }
     let as_decoded = known().all(|(_, unit)| unit.pts == unit.dts);
-    let order = match order(pictures) {
+    let shown = |order: &[i64]| {
+        let known = known().map(|(at, unit)| (order[at as usize], unit.pts));
+        let mut shown: Vec<(i64, i64)> = known.collect();
+        shown.sort_unstable();
+        shown
+    };
+    let is_true = |order: &Vec<i64>| shown(order).is_sorted_by(|one, next| one.1 < next.1);
+    let order = match places.map(order).filter(is_true) {
         Some(order) => order,
         None if as_decoded => (0..pictures.len() as i64).collect(),
         None => return false,
     };
-    let known = order.iter().zip(&*pictures);
-    let known = known.filter(|(_, unit)| is_timed(unit));
-    let mut shown: Vec<(i64, i64)> = known.map(|(at, unit)| (*at, unit.pts)).collect();
-    shown.sort_unstable();
-    let is_ordered = order.is_sorted();
-    if !is_ordered && !shown.is_sorted_by(|one, next| one.1 < next.1) {
-        return false;
-    }
+    let shown = shown(&order);
     // No time of decoding is said where it cannot be that of showing.
-    let says_pts_alone = as_decoded && !is_ordered;
+    let says_pts_alone = as_decoded && !order.is_sorted();
     for (at, (place, unit)) in (0..).zip(order.iter().zip(&mut *pictures)) {
         let is_timed = is_timed(unit);
         if !is_timed {
@@ -50,18 +77,22 @@ pub(super) fn give(pictures: &mut [&mut Unit], is_timed: impl Fn(&Unit) -> bool)
     true
 }
 
-/// The how many-eth each picture is of those shown; `None` if one does not say.
-fn order(pictures: &[&mut Unit]) -> Option<Vec<i64>> {
+/// Where each picture is among those shown; `None` if one does not say.
+fn places(pictures: &[&mut Unit]) -> Option<Vec<Place>> {
     let mut order = Order::new(pictures.first()?.codec);
     let places = pictures.iter().map(|unit| order.next(unit.payload()));
-    let places: Vec<Place> = places.collect::<Option<_>>()?;
+    places.collect()
+}
+
+/// The how many-eth each is of those shown.
+fn order(places: &[Place]) -> Vec<i64> {
     let mut shown: Vec<usize> = (0..places.len()).collect();
     shown.sort_by_key(|at| places[*at]);
     let mut order = vec![0; places.len()];
     for (place, at) in (0..).zip(shown) {
         order[at] = place;
     }
-    Some(order)
+    order
 }
 
 /// The time of one from those of at least two.

@@ -1,9 +1,8 @@
 //! What a file shows first.
 
-use super::{MAX_GAP, MAX_JUMP};
 use crate::mpegts::packet;
 use crate::mpegts::pes::{self, Head};
-use crate::mpegts::time::unwrap_near;
+use crate::mpegts::time::{is_jump, unwrap_near};
 
 /// Of so many of a file's first pictures one is shown first.
 const FIRST_DECODED: usize = 64;
@@ -25,7 +24,7 @@ pub(super) fn first_shown(bytes: &[u8]) -> Option<i64> {
     let mut last = None::<i64>;
     let times = times.take_while(|(_, dts)| {
         let last = last.replace(*dts).unwrap_or(*dts);
-        (-MAX_JUMP..=MAX_GAP).contains(&(dts - last))
+        !is_jump(dts - last)
     });
     let shown = times.map(|(shown, _)| shown).take(FIRST_DECODED);
     Some(shown.min().unwrap_or(first))
