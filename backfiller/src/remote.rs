@@ -183,6 +183,7 @@ impl Remote {
             status => Err(RemoteError::Http(HttpError::Status {
                 url: shown(&url),
                 status,
+                retry_after: None,
             })),
         }
     }

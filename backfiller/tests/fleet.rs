@@ -138,6 +138,7 @@ impl SimSite<'_> {
             return Err(RemoteError::Http(HttpError::Status {
                 url: "sim".into(),
                 status: reqwest::StatusCode::INTERNAL_SERVER_ERROR,
+                retry_after: None,
             }));
         }
         Ok(())

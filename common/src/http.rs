@@ -2,9 +2,11 @@
 //! line without secrets, and the metrics of SPEC §8.
 
 mod connections;
+mod pause;
 
 use std::error::Error as _;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use prometheus::{HistogramVec, IntGaugeVec};
@@ -54,6 +56,8 @@ pub enum HttpError {
         url: Box<str>,
         /// What it answered.
         status: StatusCode,
+        /// The pause that it asks for (`Retry-After` of a 429 or 503).
+        retry_after: Option<Duration>,
     },
     /// The body ended early or stood still.
     #[error("the body of {url} broke off: {reason}")]
@@ -81,6 +85,15 @@ impl HttpError {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             HttpError::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The pause that the server asks for, if it is asked too much.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            HttpError::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -168,6 +181,7 @@ impl HttpClient {
         Err(HttpError::Status {
             url: shown(response.url()),
             status,
+            retry_after: pause::asked(status, response.headers(), chrono::Utc::now()),
         })
     }
 }

@@ -60,6 +60,15 @@ impl FetchError {
         }
     }
 
+    /// The pause that the server asks for, if it is asked too much.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            FetchError::Http(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
     /// A word for metrics.
     #[must_use]
     pub fn reason(&self) -> String {

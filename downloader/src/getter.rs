@@ -49,7 +49,12 @@ pub enum Outcome {
     /// It cannot be had from there, not now and not later.
     Lost(Loss),
     /// It did not come this time.
-    Failed(String),
+    Failed {
+        /// Why not.
+        why: String,
+        /// The pause that the server asks for (`Retry-After`).
+        pause: Option<Duration>,
+    },
     /// Something that it needs is not there, or not there yet.
     Missing(StatusCode),
     /// We could not store it: not the origin's fault.
@@ -121,6 +126,8 @@ pub struct Getter {
     dates_told: Seldom,
     /// That what is listed as new is there.
     known_told: Seldom,
+    /// That the origin wants to be asked for less.
+    pause_told: Seldom,
 }
 
 /// Something that is said once a minute at most.
@@ -211,6 +218,7 @@ impl Getter {
             complaint: Seldom::default(),
             dates_told: Seldom::default(),
             known_told: Seldom::default(),
+            pause_told: Seldom::default(),
         }
     }
 
@@ -294,7 +302,15 @@ impl Getter {
                 self.complain(&error);
                 Outcome::NotStored
             }
-            Err(error) => Outcome::Failed(error.to_string()),
+            Err(error) => {
+                let pause = error.retry_after();
+                if let Some(asked) = pause.filter(|_| self.pause_told.is_due()) {
+                    let (channel, quality) = (&self.channel, &self.quality);
+                    tracing::warn!(%channel, %quality, %error, ?asked, "the origin of segments asks for a pause");
+                }
+                let why = error.to_string();
+                Outcome::Failed { why, pause }
+            }
         }
     }
 

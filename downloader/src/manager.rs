@@ -86,6 +86,8 @@ struct Run {
     find: Option<Find>,
     /// When the last look was over; `None`: there was none.
     found_at: Option<Instant>,
+    /// The server that was asked last wants to be left alone for so long.
+    pause: Duration,
     /// What makes the next interval longer or shorter.
     spread: f64,
     /// How many looks in a row failed otherwise than by the channel not being live.
@@ -122,6 +124,7 @@ impl Manager {
             reports,
             find: None,
             found_at: None,
+            pause: Duration::ZERO,
             spread: 1.0,
             failures: 0,
             offline: None,
@@ -195,7 +198,7 @@ impl Run {
         let max_age = self.manager.max_age;
         // Not fixed when the last look ended: whether there was news lately changes.
         let next = match self.found_at {
-            Some(at) => at + self.find_interval().mul_f64(self.spread),
+            Some(at) => at + self.find_interval().mul_f64(self.spread).max(self.pause),
             None => Instant::now(),
         };
         let mut needed: Option<Instant> = self.tended.is_empty().then_some(next);
@@ -209,7 +212,8 @@ impl Run {
         }
         // What was not there may come: Twitch's transcodes begin some seconds after the source.
         if let Some(at) = self.found_at.filter(|_| !self.missing.is_empty()) {
-            let again = at + self.manager.timing.find.mul_f64(self.spread);
+            let again = self.manager.timing.find.mul_f64(self.spread);
+            let again = at + again.max(self.pause);
             needed = Some(needed.map_or(again, |needed| needed.min(again)));
         }
         needed
@@ -238,6 +242,10 @@ impl Run {
         let error = found.as_ref().err().map(ToString::to_string);
         self.watched.looked(error);
         self.spread = jitter(Duration::from_secs(1)).as_secs_f64();
+        let asked = found.as_ref().err().and_then(ProviderError::retry_after);
+        self.pause = asked.map_or(Duration::ZERO, |asked| {
+            self.manager.timing.find_pause(asked, self.live_window())
+        });
         let channel = &self.manager.channel;
         match found {
             Ok(found) => {
@@ -278,6 +286,14 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// How much time the shortest list of what brought news lately shows.
+    fn live_window(&self) -> Option<Duration> {
+        let lately = self.manager.timing.lately;
+        let renditions = self.tended.values().map(|tended| &tended.rendition);
+        let live = renditions.filter(|it| it.last_news().is_some_and(|at| at.elapsed() < lately));
+        live.filter_map(|rendition| rendition.window()).min()
     }
 
     /// Shows of each quality whether there ought to be new segments.

@@ -68,6 +68,16 @@ impl ProviderError {
             _ => false,
         }
     }
+
+    /// The pause that the server asks for, if it is asked too much.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ProviderError::Fetch(error) => error.retry_after(),
+            ProviderError::Http(error) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 /// A quality that can be recorded now.

@@ -59,6 +59,8 @@ struct Seen {
     stalls: u32,
     /// When a jump of dates last asked for a successor.
     skew_asked: Option<Instant>,
+    /// When a server that wants to be left alone last made a worker ask for a successor.
+    elsewhere_asked: Option<Instant>,
     /// True iff the end of the stream was told, and nothing new has come since.
     end_told: bool,
 }
@@ -131,6 +133,19 @@ impl Rendition {
             let may = seen.skew_asked.is_none_or(|at| at.elapsed() >= pause);
             if may {
                 seen.skew_asked = Some(Instant::now());
+            }
+            may
+        })
+    }
+
+    /// True iff a server that wants to be left alone may be a reason to look for another: now and
+    /// then, since whoever follows may be told the same.
+    pub(crate) fn may_ask_elsewhere(&self) -> bool {
+        let pause = self.timing.find;
+        self.seen(|seen| {
+            let may = seen.elsewhere_asked.is_none_or(|at| at.elapsed() >= pause);
+            if may {
+                seen.elsewhere_asked = Some(Instant::now());
             }
             may
         })

@@ -26,6 +26,10 @@ const DRIPPING_PART: u32 = 3;
 /// What a list is taken to show before it was seen: as little as the shortest that are met.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
 
+/// A server that asks for a pause gets no longer one than this part of what the list shows, so
+/// that it is asked again before anything is gone.
+const PAUSE_PART: u32 = 3;
+
 /// What is polled is polled no oftener, whatever target duration an origin claims.
 const SHORTEST: Duration = Duration::from_millis(200);
 
@@ -35,6 +39,18 @@ const PATIENT_DOUBLINGS: u32 = 5;
 
 /// What becomes at most the whole by 10 % of jitter.
 const SHORTENED: f64 = 1.0 / 1.1;
+
+/// What becomes at least the whole by 10 % of jitter.
+const LENGTHENED: f64 = 1.0 / 0.9;
+
+/// How long to leave a server alone that asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// So long.
+    pub time: Duration,
+    /// True iff it asked for longer.
+    pub is_short: bool,
+}
 
 /// The intervals and timeouts (SPEC §5).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,6 +166,32 @@ impl Timing {
     #[must_use]
     pub fn poll_retry(&self, pace: Duration) -> Duration {
         jitter(self.at_most(self.poll_retry, pace, 4).mul_f64(SHORTENED))
+    }
+
+    /// How long to leave a server alone that asked for such a pause (`Retry-After`), where the list
+    /// shows so much of the stream: what is live cannot wait for an hour.
+    #[must_use]
+    pub fn pause(&self, asked: Duration, window: Option<Duration>) -> Pause {
+        let window = window.filter(|window| !window.is_zero());
+        let window = window.unwrap_or(UNKNOWN_WINDOW);
+        let most = self.at_most(self.lately, window, PAUSE_PART);
+        let asked = asked.mul_f64(self.scale);
+        // All that were refused at once need not come back at once.
+        let time = jitter(asked.mul_f64(LENGTHENED)).min(jitter(most.mul_f64(SHORTENED)));
+        Pause {
+            time,
+            is_short: time < asked,
+        }
+    }
+
+    /// The same for a look for a channel's playlists: where nothing is recorded there is no list
+    /// to hurry for, but it may begin any time.
+    #[must_use]
+    pub fn find_pause(&self, asked: Duration, window: Option<Duration>) -> Duration {
+        match window {
+            Some(_) => self.pause(asked, window).time,
+            None => jitter(asked.mul_f64(self.scale * LENGTHENED)).min(self.find),
+        }
     }
 
     /// How long to wait from one look for a channel's playlists to the next. `lately`: it brought
@@ -274,6 +316,20 @@ mod tests {
             assert_eq!(timing.segment_soft(window), seconds(soft));
             let got = timing.segment_retry(window).as_secs_f64();
             assert!((retry * 0.89..=retry * 1.11).contains(&got), "{got}");
+        }
+        for (asked, window, pause, is_short) in [
+            (2, Some(30.0), 2.0, false),
+            (3600, Some(30.0), 10.0, true),
+            (3600, Some(86_400.0), 60.0, true),
+            (10, None, 2.0, true),
+            (10, Some(0.0), 2.0, true),
+        ] {
+            let window = window.map(seconds);
+            let got = timing.pause(Duration::from_secs(asked), window);
+            let time = got.time.as_secs_f64();
+            assert!((pause * 0.81..=pause * 1.23).contains(&time), "{got:?}");
+            assert_eq!(got.is_short, is_short, "{asked} {window:?}");
+            assert!(is_short || time >= pause, "{got:?}");
         }
         let fast = timing.scaled(0.1);
         let hedge = fast.hedge_for(fast.poll_hedge, Some(seconds(12.0)));

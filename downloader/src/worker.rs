@@ -80,6 +80,9 @@ type Polled = Result<Reading, FetchError>;
 /// list from a content network or one that stood still for a while.
 const LINGERS: Duration = Duration::from_secs(10 * 60);
 
+/// So many pauses in a row that a server asks for are waited for before another place is looked for.
+const PATIENT_PAUSES: u32 = 3;
+
 /// A list whose end is so many target durations behind what was seen elsewhere is an old one.
 const STALE_TARGETS: u32 = 3;
 
@@ -103,6 +106,8 @@ struct Run {
     worked: bool,
     /// True iff the last poll failed.
     failing: bool,
+    /// So many polls in a row were answered with the wish for a pause.
+    pauses: u32,
     /// True iff it has told its manager that it works.
     works: bool,
     /// Segments that start from then on are doubtful.
@@ -150,6 +155,7 @@ impl Worker {
             pace: Duration::ZERO,
             worked: false,
             failing: false,
+            pauses: 0,
             works: false,
             doubtful_from: None,
             warned_of_clock: false,
@@ -241,6 +247,7 @@ impl Run {
         if std::mem::take(&mut self.failing) {
             tracing::info!(%channel, %quality, "the media playlist answers again");
         }
+        self.pauses = 0;
         let first = !std::mem::replace(&mut self.worked, true);
         if list.problems != self.problems {
             for problem in list.problems.since(&self.problems) {
@@ -361,17 +368,38 @@ impl Run {
             .poll_failures
             .with_label_values(&[error.reason().as_str(), c, q])
             .inc();
+        let asked = error.retry_after();
         if self.failing {
             tracing::debug!(%channel, %quality, %error, "the media playlist still fails");
+        } else if asked.is_some() {
+            tracing::warn!(%channel, %quality, %error, ?asked, "the origin of the media playlist asks for a pause");
         } else {
             tracing::warn!(%channel, %quality, %error, "the media playlist fails");
         }
         self.failing = true;
-        let refused = fetch::refusal(error.status()).is_some();
         self.next_poll = Instant::now() + rendition.timing.poll_retry(self.pace);
+        if let Some(asked) = asked {
+            self.pause(asked);
+            return;
+        }
+        let refused = fetch::refusal(error.status()).is_some();
         self.report(Event::WantsSuccessor);
         if refused || !self.worked {
             self.end();
+        }
+    }
+
+    /// Leaves the server alone for a while, as it asks. Whoever follows at once would be refused as
+    /// well, so that nobody is called, but now and then: what is asked may be too long for a live
+    /// stream, or never end.
+    fn pause(&mut self, asked: Duration) {
+        let rendition = &self.worker.rendition;
+        let pause = rendition.timing.pause(asked, rendition.window());
+        self.next_poll = self.next_poll.max(Instant::now() + pause.time);
+        self.pauses = self.pauses.saturating_add(1);
+        let is_hopeless = pause.is_short || self.pauses >= PATIENT_PAUSES;
+        if is_hopeless && rendition.may_ask_elsewhere() {
+            self.report(Event::WantsAnotherPlace);
         }
     }
 

@@ -53,6 +53,18 @@ pub(super) enum AttemptError {
     Stopped,
 }
 
+impl AttemptError {
+    /// The pause that the server asks for, if it is asked too much.
+    pub(super) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            AttemptError::Http(error) | AttemptError::Shared(SharedError::Http(error)) => {
+                error.retry_after()
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What became of a body that came to its end.
 pub(super) enum Got {
     /// It has its final name.

@@ -168,6 +168,7 @@ impl Downloads {
         queued.again = None;
         let rendition = Arc::clone(&self.rendition);
         let timing = &rendition.timing;
+        let mut pause = None;
         let (loss, patience) = match outcome {
             Outcome::Recorded(_) => {
                 self.watched.recorded(queued.job.fetching());
@@ -203,14 +204,22 @@ impl Downloads {
                 (Loss::Crashed, patience)
             }
             Outcome::Missing(status) => (Loss::Gone(status), timing.lately),
-            Outcome::Failed(error) => (Loss::Late(error), timing.segment_give_up),
+            Outcome::Failed { why, pause: asked } => {
+                let window = Some(queued.job.window);
+                pause = asked.map(|asked| timing.pause(asked, window).time);
+                (Loss::Late(why), timing.segment_give_up)
+            }
         };
-        let due = Instant::now() + timing.segment_retry(queued.job.window);
+        let retry = timing.segment_retry(queued.job.window);
+        let due = Instant::now() + retry.max(pause.unwrap_or_default());
         if queued.tried.is_some_and(|tried| due >= tried + patience) {
             rendition.getter.lose(&queued.job.wanted, &loss);
             queued.claim.lost();
         } else {
-            queued.claim.fails();
+            // By another URL it would be no less.
+            if pause.is_none() {
+                queued.claim.fails();
+            }
             self.queue.push_back_until(due, queued);
         }
     }

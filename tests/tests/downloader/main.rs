@@ -6,6 +6,7 @@
 )]
 
 mod again;
+mod busy;
 mod clock;
 mod disk;
 mod encrypted;
