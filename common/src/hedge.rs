@@ -10,6 +10,10 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+/// An attempt that brings more than this in [`Hedge::whole`] does not come in drop by drop: what
+/// makes it last is its size, or the link.
+const DROPS: u64 = 64 * 1024;
+
 /// When to start further attempts, and when to give all of them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hedge {
@@ -38,43 +42,102 @@ pub enum HedgeError<E> {
 #[derive(Debug, Clone)]
 pub struct Progress {
     begun: Instant,
-    /// When something last came, in microseconds since it began.
-    latest: Arc<AtomicU64>,
+    came: Arc<Came>,
+}
+
+/// What has come of an attempt.
+#[derive(Debug, Default)]
+struct Came {
+    /// When something last did, in microseconds since the attempt began.
+    latest: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Default for Progress {
     fn default() -> Progress {
         Progress {
             begun: Instant::now(),
-            latest: Arc::default(),
+            came: Arc::default(),
         }
     }
 }
 
 impl Progress {
-    /// Something has come: the attempt does not stand still.
-    pub fn note(&self) {
+    /// Something has come, so many bytes of the body: the attempt does not stand still.
+    pub fn note(&self, bytes: usize) {
         let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         // At least 1: 0 is nothing yet.
-        self.latest.store(now.max(1), Ordering::Relaxed);
+        self.came.latest.store(now.max(1), Ordering::Relaxed);
+        self.came.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// True iff anything has come.
-    #[must_use]
-    pub fn has_any(&self) -> bool {
-        self.latest.load(Ordering::Relaxed) > 0
+    fn has_any(&self) -> bool {
+        self.came.latest.load(Ordering::Relaxed) > 0
+    }
+
+    /// When it will have stood still for `still`, if nothing more comes.
+    fn still_at(&self, still: Duration) -> Instant {
+        self.begun + Duration::from_micros(self.came.latest.load(Ordering::Relaxed)) + still
     }
 
     /// Ends when the attempt has stood still for `still`, or has gone on for `whole`.
-    pub async fn is_late(&self, still: Duration, whole: Duration) {
+    async fn is_late(&self, still: Duration, whole: Duration) {
         let end = self.begun + whole;
         loop {
-            let latest = Duration::from_micros(self.latest.load(Ordering::Relaxed));
-            let late = end.min(self.begun + latest + still);
+            let late = end.min(self.still_at(still));
             if Instant::now() >= late {
                 return;
             }
             sleep_until(late).await;
+        }
+    }
+
+    /// True iff it does not stand still, and has not come in drop by drop.
+    fn flows(&self, still: Duration, whole: Duration) -> bool {
+        let bytes = self.came.bytes.load(Ordering::Relaxed) as f64;
+        let drops = DROPS as f64 * self.begun.elapsed().as_secs_f64();
+        Instant::now() < self.still_at(still) && bytes * whole.as_secs_f64() >= drops
+    }
+}
+
+/// The attempts at one thing so far, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts(Vec<Progress>);
+
+impl Attempts {
+    /// Another one begins.
+    pub fn begin(&mut self) -> Progress {
+        let progress = Progress::default();
+        self.0.push(progress.clone());
+        progress
+    }
+
+    /// So many have begun.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True iff anything has come of any.
+    #[must_use]
+    pub fn have_any(&self) -> bool {
+        self.0.iter().any(Progress::has_any)
+    }
+
+    /// Ends when another one is worth it: the newest has stood still for `still`, or has gone on for
+    /// `whole`. What does not come in drop by drop is joined by one other at most: they share a link,
+    /// and each more would make all of them slower.
+    pub fn another(&self, still: Duration, whole: Duration) -> impl Future<Output = ()> + use<> {
+        let all = self.0.clone();
+        async move {
+            let Some(newest) = all.last() else { return };
+            newest.is_late(still, whole).await;
+            let flowing = || all.iter().find(|attempt| attempt.flows(still, whole));
+            while all.len() > 1
+                && let Some(attempt) = flowing()
+            {
+                sleep_until(attempt.still_at(still)).await;
+            }
         }
     }
 }
@@ -93,12 +156,10 @@ impl Hedge {
     ) -> Result<T, HedgeError<E>> {
         let give_up = Instant::now() + self.hard;
         let mut attempts = FuturesUnordered::new();
-        let mut started = 0;
+        let mut begun = Attempts::default();
         loop {
-            let progress = Progress::default();
-            attempts.push(attempt(started, progress.clone()));
-            started += 1;
-            let late = progress.is_late(self.soft, self.whole);
+            attempts.push(attempt(begun.count(), begun.begin()));
+            let late = begun.another(self.soft, self.whole);
             tokio::pin!(late);
             loop {
                 tokio::select! {
@@ -151,22 +212,41 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_in_is_not_late_unless_it_drips() {
-        // (seconds between pieces, pieces, attempts)
-        for (pause, pieces, attempts) in [(4, 3, 1), (4, 9, 2), (6, 2, 3)] {
+        let hedge = Hedge {
+            hard: Duration::from_secs(200),
+            ..HEDGE
+        };
+        // (seconds between pieces, pieces, bytes of each, whether later ones are silent, attempts)
+        for (pause, pieces, bytes, silent, attempts) in [
+            (4, 3, 100, false, 1),
+            (4, 9, 100, false, 2),
+            (6, 2, 100, false, 3),
+            (4, 30, 100, false, 3),
+            // What moves is large, or the link slow: more of it would only make it slower.
+            (4, 30, 50_000, false, 2),
+            (4, 30, 50_000, true, 2),
+            (1, 120, 50_000, false, 2),
+            // It moves, and then no more.
+            (40, 2, 500_000, false, 3),
+        ] {
             let mut started = 0;
-            let outcome: Result<(), HedgeError<()>> = HEDGE
-                .run(|_, progress| {
+            let outcome: Result<(), HedgeError<()>> = hedge
+                .run(|n, progress| {
                     started += 1;
                     async move {
                         for _ in 0..pieces {
                             sleep(Duration::from_secs(pause)).await;
-                            progress.note();
+                            if n > 0 && silent {
+                                std::future::pending::<()>().await;
+                            }
+                            progress.note(bytes);
                         }
                         Ok(())
                     }
                 })
                 .await;
-            assert_eq!((outcome, started), (Ok(()), attempts), "{pause} {pieces}");
+            let row = (pause, pieces, bytes, silent);
+            assert_eq!((outcome, started), (Ok(()), attempts), "{row:?}");
         }
     }
 

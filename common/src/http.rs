@@ -258,7 +258,7 @@ pub async fn read_all_noting(
     limit: u64,
     progress: &Progress,
 ) -> Result<Bytes, HttpError> {
-    progress.note();
+    progress.note(0);
     // Memory that is not written to costs nothing, should it be announced in vain.
     let announced = response.content_length().unwrap_or(0).min(limit);
     let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
@@ -277,7 +277,7 @@ pub async fn read_all_noting(
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large(&response));
         }
-        progress.note();
+        progress.note(chunk.len());
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use common::hedge::Progress;
+use common::hedge::Attempts;
 use common::http::{HttpClient, HttpError};
 use common::names::{Channel, Quality};
 use common::segment::{FinalType, SegmentType};
@@ -315,7 +315,7 @@ impl Getter {
     }
 
     /// Attempts side by side: another one starts when the newest stands still or is late with
-    /// its end; the first to finish wins, and the others leave nothing. A try without a byte of
+    /// its end ([`Attempts::another`]); the first to finish wins, and the others leave nothing. A try without a byte of
     /// the body ends with the hard timeout of the head, every other with that of the body: others
     /// wait for its place. At an end like this or a stop all attempts end in their own way, so
     /// that what each has is kept.
@@ -328,15 +328,13 @@ impl Getter {
         let head_end = begun + self.timing.head_hard;
         let body_end = begun + self.timing.body_hard;
         let mut attempts = FuturesUnordered::new();
-        let mut heads: Vec<Progress> = Vec::new();
+        let mut so_far = Attempts::default();
         let mut failure = None;
         loop {
-            let progress = Progress::default();
-            let number = heads.len();
-            attempts.push(self.attempt(job, &tried, number, progress.clone()));
-            heads.push(progress.clone());
+            let number = so_far.count();
+            attempts.push(self.attempt(job, &tried, number, so_far.begin()));
             let still = self.timing.segment_soft(job.window);
-            let late = progress.is_late(still, self.timing.body_soft);
+            let late = so_far.another(still, self.timing.body_soft);
             tokio::pin!(late);
             let mut is_late = false;
             // Asked again when a timer has fired: what was true when the wait began may have
@@ -346,7 +344,7 @@ impl Getter {
                     && !stops.shutdown.is_cancelled()
                     && Instant::now() < head_end
             };
-            let nothing = || !heads.iter().any(Progress::has_any);
+            let nothing = || !so_far.have_any();
             while !is_late {
                 let another = attempts.len() < self.timing.head_hedge().most && may_go_on();
                 tokio::select! {

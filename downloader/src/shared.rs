@@ -188,7 +188,7 @@ async fn whole(
         }
         let mut content = BytesMut::new();
         while let Some(chunk) = part.next().await? {
-            progress.note();
+            progress.note(chunk.len());
             if (content.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }

@@ -108,7 +108,7 @@ impl Getter {
             opened = self.open(job, number) => opened?,
             () = stops.cut.cancelled() => return Err(AttemptError::Stopped),
         };
-        progress.note();
+        progress.note(0);
         let end = loop {
             let next = tokio::select! {
                 biased;
@@ -120,7 +120,7 @@ impl Getter {
             };
             match next {
                 Ok(Some(chunk)) => {
-                    progress.note();
+                    progress.note(chunk.len());
                     let received = &job.fetching().bytes;
                     received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                     let chunk = match &mut decryptor {
