@@ -153,6 +153,8 @@ pub struct Timeline {
     fresh: bool,
     /// The sequence number at which the latest list began.
     first_sequence: u64,
+    /// The last one of the first list since the numbers last began.
+    began_at: Option<u64>,
     /// When the latest list came.
     latest: Option<DateTime<Utc>>,
     lists: u64,
@@ -214,6 +216,7 @@ impl Timeline {
         self.again_until = self.again_until.max(self.newest.map(|newest| newest.end));
         self.unsettled = true;
         self.doubts = Doubts::default();
+        self.began_at = None;
     }
 
     /// Takes a list as it came at `now`.
@@ -238,7 +241,7 @@ impl Timeline {
         }
         let dated = Dated {
             list,
-            known: self.known_starts(list, implied.as_deref()),
+            known: self.known_starts(list, implied.as_deref(), now),
             implied,
             now,
         };
@@ -250,7 +253,11 @@ impl Timeline {
         let seen = self.newest.filter(|_| none_known && goes_on);
         self.doubts.list = self.doubtful(&dated);
         news.doubted = self.doubts.next();
-        if none_known && let Some(newest) = self.newest.filter(|newest| dated.is_before(*newest)) {
+        let is_before = |newest: &Newest| match none_known {
+            true => dated.is_before(*newest),
+            false => dated.is_set_back(),
+        };
+        if let Some(newest) = self.newest.filter(is_before) {
             self.again_until = self.again_until.max(Some(newest.end));
         }
         match self.newest {
@@ -279,6 +286,7 @@ impl Timeline {
         }
         if news.restarted {
             self.newest = None;
+            self.began_at = None;
             self.broken = true;
             self.breaks.restart(list);
             self.unreadable.clear();
@@ -288,6 +296,7 @@ impl Timeline {
         self.forget_unreadable();
         self.fresh = false;
         self.first_sequence = first.sequence;
+        self.began_at.get_or_insert(last.sequence);
         self.latest = Some(now);
         self.known.forget_old(self.lists);
         self.had_show = news.has_show;
@@ -372,9 +381,11 @@ impl Timeline {
         &self,
         list: &MediaPlaylist,
         implied: Option<&[DateTime<Utc>]>,
+        now: DateTime<Utc>,
     ) -> Vec<Option<DateTime<Utc>>> {
         let part = list.total().mul_f64(SAME_PART);
         let same = SAME.max(TimeDelta::from_std(part).unwrap_or(SAME));
+        let corrected = self.correction(list, now);
         let known_start = |(n, listed): (usize, &Arc<Listed>)| {
             let numbered = self
                 .known
@@ -389,7 +400,7 @@ impl Timeline {
                     let place = place(listed, false);
                     self.known.nearest(place, implied[n], SAME.min(half))
                 })
-                .or_else(|| self.start_before_correction(list, listed, implied[n]))
+                .or_else(|| self.start_before_correction(corrected?, listed, implied[n]))
         };
         list.segments.iter().enumerate().map(known_start).collect()
     }

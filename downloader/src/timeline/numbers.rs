@@ -18,6 +18,19 @@ const FURTHEST_BACK: u64 = 10;
 /// So many segments that make no sense are remembered, the newest. More than a list has.
 const MOST_UNREADABLE: usize = 400_000;
 
+/// An encoder that begins again makes segments so many times as fast as they play, at most: what
+/// has come meanwhile comes in a burst.
+const QUICKEST: f64 = 4.0;
+
+/// By how much a list may differ in its dates from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Correction {
+    /// By as much as dates are rounded.
+    Slight,
+    /// By any time: no encoder can have begun again since.
+    Any,
+}
+
 impl Timeline {
     /// The list under numbers that mean something.
     pub(super) fn renumber<'a>(
@@ -65,27 +78,47 @@ impl Timeline {
         back > FURTHEST_BACK.max(2 * list.segments.len() as u64)
     }
 
-    /// The start of a segment that the list before had under the same name and number, if it has
-    /// a slightly other date now, and none behind what was seen: the origin has corrected its
-    /// dates, or cuts them to the second. In a list that is behind or begins earlier it may be a
-    /// restarted encoder's, and with a date that is further off, too: rather a segment twice than
-    /// one lost.
-    pub(super) fn start_before_correction(
+    /// Whether a list may have other dates than the one before for the same segments: if it goes on
+    /// from there. One that is behind or begins earlier may be a restarted encoder's.
+    pub(super) fn correction(
         &self,
         list: &MediaPlaylist,
-        listed: &Listed,
-        date: DateTime<Utc>,
-    ) -> Option<DateTime<Utc>> {
+        now: DateTime<Utc>,
+    ) -> Option<Correction> {
         let newest = self.newest?;
         let (first, last) = list.segments.first().zip(list.segments.last())?;
         let goes_on = first.sequence >= self.first_sequence && last.sequence >= newest.sequence;
+        // An encoder that has begun again since the last list has made all that the numbers were
+        // seen to move by, and a list of it at once. (Where they never do, other dates are other
+        // segments.)
+        let moved = last.sequence.saturating_sub(self.began_at?);
+        let made = moved as f64 * mean(list);
+        let quickest = list.total().as_secs_f64() + self.elapsed(now) * QUICKEST;
+        let correction = match made > quickest {
+            true => Correction::Any,
+            false => Correction::Slight,
+        };
+        goes_on.then_some(correction)
+    }
+
+    /// The start of a segment that the list before had under the same name and number, if it has
+    /// another date now: the origin has corrected its dates, or cuts them to the second. Where it
+    /// may be a restarted encoder's, the date is but slightly other, and none behind what was seen:
+    /// rather a segment twice than one lost.
+    pub(super) fn start_before_correction(
+        &self,
+        correction: Correction,
+        listed: &Listed,
+        date: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         // This list is counted already.
         let before = self.lists.checked_sub(1)?;
         let known = self
             .known
             .in_list(place(listed, false), listed.sequence, before)?;
-        let near = (date - known).abs() <= ROUNDED;
-        (goes_on && near && date < newest.end).then_some(known)
+        let newest = self.newest?;
+        let is_slight = || (date - known).abs() <= ROUNDED && date < newest.end;
+        (correction == Correction::Any || is_slight()).then_some(known)
     }
 
     /// How many segments were missed, when the sequence numbers say so many: none (`None`) if

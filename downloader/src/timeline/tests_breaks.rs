@@ -159,6 +159,38 @@ fn dates_that_are_corrected_under_the_same_names_bring_nothing_twice() {
 }
 
 #[test]
+fn all_dates_that_shift_at_once_bring_nothing_twice_and_are_told_once() {
+    for (shift, expected_again) in [(30.0, false), (-30.0, true)] {
+        let mut timeline = Timeline::default();
+        let mut jumps = Vec::new();
+        // It moves for 40 s; then all that is listed has other dates, and so has what follows.
+        for n in 0..60_u32 {
+            let shift = if n < 20 { 0.0 } else { shift };
+            let start = |n: u32| 100.0 + f64::from(n) * 2.0 + shift;
+            let segments: Vec<_> = (n..n + 5).map(|n| format!("s{n}@{}", start(n))).collect();
+            let now = at(110.0 + f64::from(n) * 2.0);
+            let news = timeline.update(&list(u64::from(n), &segments.join(" ")), now);
+            assert!(!news.restarted && news.missed == 0);
+            jumps.extend(news.skew.map(|skew| skew.difference.num_seconds()));
+            if n == 0 {
+                continue;
+            }
+            assert_eq!(shown(&news), format!("s{}@{}", n + 4, start(n + 4)));
+            // What is recorded at dates that come again is not what they are of now.
+            let comes_again = n >= 20 && start(n + 4) < 148.0;
+            assert_eq!(news.wanted[0].again, comes_again && expected_again, "{n}");
+        }
+        assert_eq!(jumps, [shift as i64]);
+    }
+    // Where the numbers never move, other dates are other segments.
+    follow(&[
+        (9.0, 0, "a@0 a@2 a@4 a@6", "a@0 a@2 a@4 a@6"),
+        (11.0, 0, "a@2 a@4 a@6 a@8", "a@8"),
+        (11.1, 0, "a@4 a@6 a@8 a@10", "a@10"),
+    ]);
+}
+
+#[test]
 fn an_encoder_that_begins_again_under_the_same_names_corrects_no_dates() {
     // Later than what was seen; with fewer segments; from an earlier number; long before; with
     // as many in a burst.
