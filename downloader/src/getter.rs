@@ -4,7 +4,7 @@
 
 mod attempt;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -186,6 +186,11 @@ impl Job {
     /// at a wrong one if it is something else.
     fn only_compares(&self) -> bool {
         self.is_probe && !self.wanted.dated
+    }
+
+    /// True iff a piece of it is on the disk.
+    pub(crate) fn is_kept_in_part(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) > 0
     }
 
     /// What operators see of it.

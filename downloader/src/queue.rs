@@ -94,9 +94,11 @@ impl<T> Queue<T> {
         self.fresh.is_empty() && self.waiting.is_empty()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.fresh.clear();
-        self.waiting.clear();
+    /// Takes all of them out.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = T> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let waiting = std::mem::take(&mut self.waiting);
+        fresh.into_iter().chain(waiting.into_values())
     }
 }
 
@@ -123,6 +125,10 @@ mod tests {
         assert!(!queue.is_empty());
         assert_eq!(queue.pop(at(2), false), None);
         assert_eq!(queue.pop(at(2), true), Some(32));
+        assert!(queue.is_empty());
+        queue.push(5);
+        queue.push_back_until(at(9), 33);
+        assert_eq!(queue.take_all().collect::<Vec<_>>(), [5, 33]);
         assert!(queue.is_empty());
     }
 }

@@ -178,6 +178,7 @@ impl Run {
             self.downloads.start();
             self.show();
             if !self.polling && self.downloads.is_empty() {
+                self.downloads.tell_left();
                 return;
             }
             let due = self.downloads.next_due();

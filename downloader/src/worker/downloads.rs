@@ -40,6 +40,25 @@ pub(super) struct Downloads {
     /// How many getters run at once.
     most: usize,
     stops: Stops,
+    left: Left,
+}
+
+/// What a stop left unfinished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Left {
+    /// So many segments.
+    segments: usize,
+    /// So many of these are there in part.
+    in_part: usize,
+}
+
+impl Left {
+    fn add(&mut self, job: &Job) {
+        if !job.is_probe {
+            self.segments += 1;
+            self.in_part += usize::from(job.is_kept_in_part());
+        }
+    }
 }
 
 impl Downloads {
@@ -65,6 +84,7 @@ impl Downloads {
                 shutdown,
                 cut: CancellationToken::new(),
             },
+            left: Left::default(),
         }
     }
 
@@ -108,7 +128,18 @@ impl Downloads {
 
     /// Lets go of what is not being fetched yet.
     pub(super) fn clear(&mut self) {
-        self.queue.clear();
+        for queued in self.queue.take_all() {
+            self.left.add(&queued.job);
+        }
+    }
+
+    /// Says what a stop has left unfinished: the next start gets only what is listed then.
+    pub(super) fn tell_left(&self) {
+        let Left { segments, in_part } = self.left;
+        if segments > 0 {
+            let (channel, quality) = (&self.rendition.channel, &self.rendition.quality);
+            tracing::warn!(%channel, %quality, segments, in_part, "stopped before these segments were there in full");
+        }
     }
 
     /// Ends what is being fetched; what there is of it is kept.
@@ -174,14 +205,21 @@ impl Downloads {
                 self.watched.recorded(queued.job.fetching());
                 return;
             }
-            Outcome::Known | Outcome::Stopped => return,
+            Outcome::Known => return,
+            Outcome::Stopped => {
+                self.left.add(&queued.job);
+                return;
+            }
             Outcome::Beside | Outcome::Other => {
                 if queued.job.is_probe {
                     lock(&self.timeline).begin_again();
                 }
                 return;
             }
-            _ if self.stops.shutdown.is_cancelled() || queued.job.is_probe => return,
+            _ if self.stops.shutdown.is_cancelled() || queued.job.is_probe => {
+                self.left.add(&queued.job);
+                return;
+            }
             Outcome::Lost(_) => {
                 queued.claim.lost();
                 return;

@@ -38,6 +38,10 @@ async fn sigterm_keeps_what_has_come_and_leaves_nothing_temporary() {
     // The grace is 6 s, and docker kills after 10 s.
     let status = downloader.wait(Duration::from_secs(9)).await;
     assert_eq!(status.code(), Some(0));
+    let left = "stopped before these segments were there in full";
+    let line = downloader.wait_for_log(left, SOON).await;
+    let said = ["channel=test", "quality=source", "segments=2", "in_part=1"];
+    assert!(said.iter().all(|part| line.contains(part)), "{line}");
     assert_eq!(scene.node.temp_files(), [""; 0]);
     let full: Vec<_> = scene.full().into_iter().collect();
     assert_eq!(full, [all[2].file()]);
@@ -112,6 +116,7 @@ async fn an_idle_downloader_stops_at_once() {
     downloader.terminate();
     let status = downloader.wait(Duration::from_secs(5)).await;
     assert_eq!(status.code(), Some(0));
+    assert_eq!(downloader.count_log("stopped before"), 0);
 }
 
 #[tokio::test]
