@@ -35,6 +35,20 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Makes every interval and timeout of the downloader a tenth of what it is.
 pub(crate) const FAST: &[&str] = &["--time-scale", "0.1"];
 
+/// Waits until a metric has this value: what is on the disk is counted a moment later.
+pub(crate) async fn wait_for_metric(
+    downloader: &Service,
+    name: &str,
+    labels: &[(&str, &str)],
+    value: f64,
+) {
+    tests::eventually(SOON, &format!("{name} to be {value}"), async || {
+        let is = downloader.metrics().await.sum(name, labels);
+        (is == value).then_some(()).ok_or(format!("{is}"))
+    })
+    .await;
+}
+
 /// An origin, a live stream at it, and a node to record it.
 pub(crate) struct Scene {
     pub(crate) origin: Origin,
