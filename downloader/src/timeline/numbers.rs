@@ -70,8 +70,16 @@ impl Timeline {
     }
 
     /// True iff a list without dates begins so much earlier than the one before that it can only
-    /// be a restarted encoder's, whatever names it uses.
+    /// be a restarted encoder's, whatever names it uses: but not under numbers that they had before,
+    /// which an old list from a content network shows as well. (What those hold now is looked into.)
     pub(super) fn began_again(&self, list: &MediaPlaylist) -> bool {
+        let was_listed = |listed: &Arc<Listed>| {
+            let place = place(listed, false);
+            self.known.by_sequence(place, listed.sequence).is_some()
+        };
+        if list.segments.iter().any(was_listed) {
+            return false;
+        }
         let back = list.segments.first().map_or(0, |first| {
             self.first_sequence.saturating_sub(first.sequence)
         });

@@ -163,6 +163,36 @@ fn without_dates_numbers_that_stand_still_lose_nothing() {
 }
 
 #[test]
+fn without_dates_a_list_that_is_far_behind_now_and_then_brings_nothing_twice() {
+    let mut timeline = Timeline::default();
+    let mut wanted = Vec::new();
+    for n in 0..60_u64 {
+        // From the 20th on every other list is from 24 s ago.
+        for behind in [0, 12].into_iter().take(if n < 20 { 1 } else { 2 }) {
+            let first = n - behind;
+            let names: Vec<_> = (first..first + 5).map(|n| format!("s{n}")).collect();
+            let now = at(10.0 + 2.0 * n as f64);
+            let news = timeline.update(&list(first, &names.join(" ")), now);
+            assert!(!news.restarted && news.missed == 0);
+            wanted.extend(news.wanted.into_iter().map(|wanted| wanted.url));
+        }
+    }
+    assert_eq!(wanted.len(), 64);
+    // An encoder that begins again with the same names and numbers is looked into.
+    let mut timeline = Timeline::default();
+    for n in 0..30_u64 {
+        let names = format!("s{n} s{} s{}", n + 1, n + 2);
+        timeline.update(&list(n, &names), at(10.0 + 2.0 * n as f64));
+    }
+    let begun = list(0, "s0 s1");
+    let news = timeline.update(&begun, at(90.0));
+    assert_eq!(news.doubted.map(|wanted| wanted.sequence), Some(1));
+    timeline.begin_again();
+    let news = timeline.update_unchanged(&begun, at(91.0));
+    assert_eq!(news.wanted.len(), 2);
+}
+
+#[test]
 fn numbers_that_move_and_once_stood_still_bring_nothing_again_and_again() {
     // Every list has names of its own. After a stall as long as a list and a segment it may be
     // a restarted encoder's, for once.
