@@ -18,6 +18,8 @@ mod variables;
 
 use url::Url;
 
+#[cfg(test)]
+pub(crate) use listed::place;
 pub use listed::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
 pub use master::{AudioRendition, MasterPlaylist, Variant};
 pub use reading::Reading;

@@ -33,7 +33,7 @@ pub(crate) use self::dates::earlier_by;
 use self::dates::{Dated, ROUNDED, after, earlier, implied, skew};
 use self::discontinuities::{Counted, Discontinuities};
 use self::doubts::Doubts;
-use self::known::KnownSegments;
+use self::known::{KnownSegments, MOST_KNOWN};
 use self::numbering::Numbering;
 use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
 
@@ -50,9 +50,11 @@ pub struct Wanted {
     /// Its media sequence number, as its list has it.
     pub sequence: u64,
     /// Where it is.
-    pub url: Url,
+    pub url: Arc<Url>,
     /// Which part of it.
     pub range: Option<ByteRange>,
+    /// A hash of the two, for those who only compare: very many are held, with long URLs.
+    pub place: u64,
     /// When it starts.
     pub start: DateTime<Utc>,
     /// How long it is.
@@ -74,9 +76,11 @@ pub struct Wanted {
 impl Wanted {
     /// A plain one of 2 s, there.
     pub(crate) fn of(url: &str) -> Wanted {
+        let url = Arc::new(url.parse().unwrap());
         Wanted {
             sequence: 0,
-            url: url.parse().unwrap(),
+            place: crate::playlist::place(&url, None),
+            url,
             range: None,
             start: DateTime::UNIX_EPOCH,
             duration: SegmentDuration::from_secs(2.0).unwrap(),
@@ -298,7 +302,7 @@ impl Timeline {
         self.first_sequence = first.sequence;
         self.began_at.get_or_insert(last.sequence);
         self.latest = Some(now);
-        self.known.forget_old(self.lists);
+        self.known.forget_old(self.lists, MOST_KNOWN);
         self.had_show = news.has_show;
         self.latest_end = news.end;
         self.unsettled = false;
@@ -442,8 +446,9 @@ impl Timeline {
     fn wanted(&self, listed: &Listed, start: DateTime<Utc>, again: bool) -> Wanted {
         Wanted {
             sequence: self.numbering.original(listed.sequence),
-            url: listed.url.clone(),
+            url: Arc::clone(&listed.url),
             range: listed.range,
+            place: listed.place,
             start,
             duration: listed.duration,
             init: listed.init.clone(),

@@ -52,8 +52,8 @@ pub struct Encryption {
 pub struct Listed {
     /// Its media sequence number.
     pub sequence: u64,
-    /// Where it is.
-    pub url: Url,
+    /// Where it is; shared with whoever fetches it.
+    pub url: Arc<Url>,
     /// Which part of it.
     pub range: Option<ByteRange>,
     /// A hash of the two: what one request would fetch. Made once, since it is compared often.
@@ -119,7 +119,7 @@ impl MediaPlaylist {
 }
 
 /// A hash of where something is, and which part of it.
-pub(super) fn place(url: &Url, range: Option<ByteRange>) -> u64 {
+pub(crate) fn place(url: &Url, range: Option<ByteRange>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (url.as_str(), range).hash(&mut hasher);
     hasher.finish()

@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
         self.list.segments.push(Arc::new(Listed {
             sequence,
             place: place(&url, range),
-            url,
+            url: Arc::new(url),
             range,
             duration,
             date,

@@ -437,7 +437,7 @@ fn variables_stand_in_uris_of_all_kinds() {
     let first = &list.segments[0];
     let key = first.encryption.as_ref().unwrap().key.as_ref().unwrap();
     let init = &first.init.as_ref().unwrap().url;
-    let paths = [&first.url, init, key].map(|url| url.path().to_owned());
+    let paths = [&*first.url, init, key].map(|url| url.path().to_owned());
     for (path, end) in paths.iter().zip(["/x/y/a.ts", "/x/y/i.mp4", "/x/y/k"]) {
         assert!(path.ends_with(end), "{path}");
     }

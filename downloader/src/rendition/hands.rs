@@ -6,12 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use common::segment::SegmentDuration;
 use tokio::time::Instant;
-use url::Url;
 
 use super::{Rendition, lock};
 use crate::getter::Job;
 use crate::losses::Losses;
-use crate::playlist::ByteRange;
 use crate::timeline::Wanted;
 
 /// A segment may be fetched from so many places at once: the old connection's and the new one's.
@@ -34,8 +32,8 @@ pub(crate) struct Postponed {
 /// Which segment.
 type Which = (DateTime<Utc>, SegmentDuration);
 
-/// Where it is to be had.
-type Place = (Url, Option<ByteRange>);
+/// Where it is to be had ([`Wanted::place`]).
+type Place = u64;
 
 /// Whose hands a segment is in.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,9 +111,9 @@ impl Rendition {
         worker: u64,
     ) -> Result<Claim, Refused> {
         let which = (wanted.start, wanted.duration);
-        let place = (wanted.url.clone(), wanted.range);
+        let place = wanted.place;
         let mut hands = self.hands();
-        if !wanted.again && hands.lost.has(&(which, &place)) {
+        if !wanted.again && hands.lost.has(&(which, place)) {
             return Err(Refused::Lost);
         }
         let held = hands.held.entry(which).or_default();
@@ -128,7 +126,7 @@ impl Rendition {
             return Err(Refused::Held);
         }
         held.push(Held {
-            place: place.clone(),
+            place,
             worker,
             sequence: wanted.sequence,
             since: Instant::now(),
@@ -158,7 +156,7 @@ impl Claim {
 
     /// Remembers that the segment cannot be had from there.
     pub(crate) fn lost(&self) {
-        let loss = (self.which, &self.place);
+        let loss = (self.which, self.place);
         self.rendition.hands().lost.add(&loss);
     }
 }

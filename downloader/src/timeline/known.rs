@@ -9,6 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// serves an old list for, at a poll a second.
 pub(super) const FORGOTTEN_AFTER: u64 = 120;
 
+/// So many are remembered, unless the two latest lists have more: where every list of a day has
+/// names of its own, those of the last minutes would be millions.
+pub(super) const MOST_KNOWN: usize = 400_000;
+
 /// Where and which part: what one request would fetch.
 type Place = u64;
 
@@ -88,9 +92,19 @@ impl KnownSegments {
         before.is_some()
     }
 
-    /// Forgets what was in none of the last lists, `list` being the latest.
-    pub(super) fn forget_old(&mut self, list: u64) {
-        let oldest = list.saturating_sub(FORGOTTEN_AFTER);
+    /// Forgets what was in none of the last lists, `list` being the latest; of fewer lists, if else
+    /// more than `most` were left.
+    pub(super) fn forget_old(&mut self, list: u64, most: usize) {
+        let mut lists = FORGOTTEN_AFTER;
+        self.forget_before(list.saturating_sub(lists));
+        while self.by_sequence.len() > most && lists > 1 {
+            lists /= 2;
+            self.forget_before(list.saturating_sub(lists));
+        }
+    }
+
+    /// Forgets what was in no list since that one.
+    fn forget_before(&mut self, oldest: u64) {
         let old = self
             .by_sequence
             .extract_if(|_, known| known.last_list < oldest);
@@ -117,5 +131,32 @@ impl KnownSegments {
         if self.by_start.get(&key) == Some(&sequence) {
             self.by_start.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_with_names_of_their_own_are_few_in_memory_and_the_two_latest_are_there() {
+        let mut known = KnownSegments::default();
+        let start = |n: u64| DateTime::from_timestamp(n as i64, 0).unwrap();
+        for list in 0..100 {
+            for n in 0..300 {
+                known.note(list << 32 | n, n, start(n), list);
+            }
+            known.forget_old(list, 1000);
+            assert!(known.len() <= 1000);
+            for of in [list.saturating_sub(1), list] {
+                assert_eq!(known.in_list(of << 32 | 7, 7, of), Some(start(7)));
+            }
+        }
+        // One list that is longer stays.
+        for n in 0..2000 {
+            known.note(n, n, start(n), 100);
+        }
+        known.forget_old(100, 1000);
+        assert_eq!(known.len(), 2300);
     }
 }

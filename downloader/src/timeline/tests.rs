@@ -325,6 +325,17 @@ fn memory_is_bounded_by_the_lists_of_the_last_minutes() {
 }
 
 #[test]
+fn a_url_is_in_memory_once_however_long_it_is() {
+    let list = list(0, "a@0 b@2");
+    let news = Timeline::default().update(&list, at(5.0));
+    for (wanted, listed) in news.wanted.iter().zip(&list.segments) {
+        assert!(Arc::ptr_eq(&wanted.url, &listed.url));
+        assert_eq!(wanted.place, listed.place);
+    }
+    assert_eq!(news.wanted.len(), 2);
+}
+
+#[test]
 fn a_loop_that_repeats_a_name_within_a_list_is_recorded_each_time_once() {
     follow(&[
         (9.0, 0, "a@0 b@2 a@4 b@6", "a@0 b@2 a@4 b@6"),
