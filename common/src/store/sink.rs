@@ -171,8 +171,12 @@ pub(super) fn create_new(directory: &Path, path: &Path) -> Result<File, StoreErr
             // As a rule the directory is there.
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => {
                 attempts += 1;
-                fs::create_dir_all(directory)
-                    .map_err(|error| StoreError::new("make the directory", directory, error))?;
+                match fs::create_dir_all(directory) {
+                    // It was there, and was gone when it was looked at.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    made => made
+                        .map_err(|error| StoreError::new("make the directory", directory, error))?,
+                }
             }
             made => return made.map_err(|error| StoreError::new("make the file", path, error)),
         }
