@@ -1,6 +1,8 @@
 //! Keeps one channel recorded (SPEC §5): finds its media playlists and sees to it that every
 //! rendition has a worker that works, or a successor on the way.
 
+mod tending;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,12 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::tending::Tended;
 use crate::metrics::{self, METRICS, labels};
-use crate::provider::{Found, Provider, ProviderError, Source};
+use crate::provider::{Found, Provider, ProviderError};
 use crate::rendition::Rendition;
 use crate::timing::Timing;
-use crate::watch::{WatchedChannel, WatchedWorker, Wishes, Working};
-use crate::worker::{Event, Report, Worker};
+use crate::watch::{WatchedChannel, Wishes};
+use crate::worker::Report;
 
 /// What a channel's manager needs.
 #[derive(Debug, Clone)]
@@ -44,30 +47,6 @@ pub struct Manager {
     pub max_age: Option<Duration>,
     /// So many playlists are kept beside each segment that they led to (0: none).
     pub playlist_debug: usize,
-}
-
-/// A worker that polls.
-#[derive(Debug)]
-struct Live {
-    generation: u64,
-    since: Instant,
-    retire: CancellationToken,
-}
-
-/// A rendition and its workers.
-#[derive(Debug)]
-struct Tended {
-    rendition: Arc<Rendition>,
-    /// Those that poll, oldest first: two during a hand-over.
-    live: Vec<Live>,
-    generation: u64,
-    /// True iff its newest worker has asked for a successor.
-    wants_successor: bool,
-    /// How many workers in a row never had a good poll.
-    failed: u32,
-    /// Which of its URLs is in use, counted on and on. It stays until that one fails or stands
-    /// still: one that works is not left for one that was found wanting before.
-    place: usize,
 }
 
 type Find = Pin<Box<dyn Future<Output = Result<Found, ProviderError>> + Send>>;
@@ -323,111 +302,6 @@ impl Run {
         let failed = self.tended.values().map(|tended| tended.failed).max();
         let failures = self.failures.max(failed.unwrap_or(0));
         timing.find_interval(self.manager.important, lately.then_some(urgent), failures)
-    }
-
-    /// Gives a rendition a new worker, if it needs one.
-    fn tend(&mut self, source: Source) {
-        let manager = &self.manager;
-        let max_age = manager.max_age;
-        let new = || Tended {
-            rendition: Arc::new(Rendition::new(
-                manager.client.clone(),
-                &manager.store,
-                manager.channel.clone(),
-                source.quality.clone(),
-                manager.timing,
-                manager.playlist_debug,
-            )),
-            live: Vec::new(),
-            generation: 0,
-            wants_successor: false,
-            failed: 0,
-            place: 0,
-        };
-        let tended = self
-            .tended
-            .entry(source.quality.clone())
-            .or_insert_with(|| {
-                metrics::register(&manager.channel, &source.quality);
-                new()
-            });
-        let newest = tended.live.last();
-        let is_old = newest.is_some_and(|n| max_age.is_some_and(|age| n.since.elapsed() >= age));
-        if newest.is_some() && !tended.wants_successor && !is_old {
-            return;
-        }
-        let Some(url) = source.urls.get(tended.place % source.urls.len().max(1)) else {
-            return;
-        };
-        // One that works and one that may: whoever stood between never worked.
-        for between in tended.live.drain(1.min(tended.live.len())..) {
-            between.retire.cancel();
-        }
-        tended.wants_successor = false;
-        tended.generation += 1;
-        let retire = CancellationToken::new();
-        tended.live.push(Live {
-            generation: tended.generation,
-            since: Instant::now(),
-            retire: retire.clone(),
-        });
-        let name = (manager.channel.clone(), source.quality.clone());
-        let watched = WatchedWorker::new(name, tended.generation, url, retire.clone());
-        let worker = Worker {
-            working: Working::begin(Arc::clone(&self.watched), Arc::new(watched)),
-            rendition: Arc::clone(&tended.rendition),
-            url: url.clone(),
-            generation: tended.generation,
-            reports: self.reports.clone(),
-            retired: retire,
-            shutdown: self.shutdown.clone(),
-            distrusts_skew: manager.provider.distrusts_skew(),
-            max_getters: manager.provider.max_getters(),
-        };
-        tracing::debug!(channel = %manager.channel, quality = %source.quality, generation = worker.generation, url = %common::http::shown(url), "starting a worker");
-        self.workers.spawn(worker.run());
-    }
-
-    fn take_report(&mut self, quality: &Quality, report: Report) {
-        let Some(tended) = self.tended.get_mut(quality) else {
-            return;
-        };
-        // Of those that poll: a successor that has ended relieves nobody.
-        let newest = tended.live.last().map(|live| live.generation);
-        let is_newest = newest == Some(report.generation);
-        match report.event {
-            Event::WantsSuccessor if is_newest => tended.wants_successor = true,
-            Event::WantsAnotherPlace if is_newest => {
-                tended.place = tended.place.wrapping_add(1);
-                tended.wants_successor = true;
-            }
-            // Its successor is on the way already.
-            Event::WantsSuccessor | Event::WantsAnotherPlace => {}
-            Event::Works => {
-                tended.failed = 0;
-                let (older, newer) = tended
-                    .live
-                    .drain(..)
-                    .partition::<Vec<Live>, _>(|live| live.generation < report.generation);
-                tended.live = newer;
-                for live in older {
-                    tracing::debug!(channel = %self.manager.channel, %quality, generation = live.generation, "a worker is relieved");
-                    live.retire.cancel();
-                }
-            }
-            Event::Ended { worked } => {
-                tended
-                    .live
-                    .retain(|live| live.generation != report.generation);
-                if !worked {
-                    tended.failed = tended.failed.saturating_add(1);
-                }
-                // Not one that had to make way for another before it could show anything.
-                if !worked && is_newest {
-                    tended.place = tended.place.wrapping_add(1);
-                }
-            }
-        }
     }
 }
 

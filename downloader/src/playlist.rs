@@ -14,6 +14,8 @@ mod ranges;
 mod reading;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_lines;
 mod variables;
 
 use url::Url;

@@ -11,10 +11,13 @@ mod dates;
 mod discontinuities;
 mod doubts;
 mod known;
+mod news;
 mod numbering;
 mod numbers;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_again;
 #[cfg(test)]
 mod tests_breaks;
 #[cfg(test)]
@@ -25,8 +28,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::segment::SegmentDuration;
-use url::Url;
 
 use self::breaks::Breaks;
 pub(crate) use self::dates::earlier_by;
@@ -34,8 +35,9 @@ use self::dates::{Dated, ROUNDED, after, earlier, implied, skew};
 use self::discontinuities::{Counted, Discontinuities};
 use self::doubts::Doubts;
 use self::known::{KnownSegments, MOST_KNOWN};
+pub use self::news::{Newest, News, Skew, Wanted};
 use self::numbering::Numbering;
-use crate::playlist::{ByteRange, Encryption, InitSection, Listed, MediaPlaylist};
+use crate::playlist::{Listed, MediaPlaylist};
 
 /// Dates of one and the same segment may differ by so much between lists: origins round …
 const SAME: TimeDelta = TimeDelta::milliseconds(500);
@@ -43,110 +45,6 @@ const SAME: TimeDelta = TimeDelta::milliseconds(500);
 /// … and by this part of what the list shows: where only its first segment has a date, those of
 /// the others are sums of durations, which some origins round to whole seconds.
 const SAME_PART: f64 = 0.05;
-
-/// A segment to be recorded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
-    /// Its media sequence number, as its list has it.
-    pub sequence: u64,
-    /// Where it is.
-    pub url: Arc<Url>,
-    /// Which part of it.
-    pub range: Option<ByteRange>,
-    /// A hash of the two, for those who only compare: very many are held, with long URLs.
-    pub place: u64,
-    /// When it starts.
-    pub start: DateTime<Utc>,
-    /// How long it is.
-    pub duration: SegmentDuration,
-    /// What goes in front of it.
-    pub init: Option<Arc<InitSection>>,
-    /// How it is encrypted.
-    pub encryption: Option<Arc<Encryption>>,
-    /// True iff a discontinuity or a restart of the encoder is between it and what was wanted
-    /// before, or nobody saw what is: what it needs may have changed under its name.
-    pub discontinuity: bool,
-    /// True iff its list has a date: else it is only near [`Wanted::start`], by what came before.
-    pub dated: bool,
-    /// True iff the dates have begun again: what is recorded of this date may be another segment.
-    pub again: bool,
-}
-
-#[cfg(test)]
-impl Wanted {
-    /// A plain one of 2 s, there.
-    pub(crate) fn of(url: &str) -> Wanted {
-        let url = Arc::new(url.parse().unwrap());
-        Wanted {
-            sequence: 0,
-            place: crate::playlist::place(&url, None),
-            url,
-            range: None,
-            start: DateTime::UNIX_EPOCH,
-            duration: SegmentDuration::from_secs(2.0).unwrap(),
-            init: None,
-            encryption: None,
-            discontinuity: false,
-            dated: true,
-            again: false,
-        }
-    }
-}
-
-impl Wanted {
-    /// When it ends; the end of time if that lies past it.
-    #[must_use]
-    pub fn end(&self) -> DateTime<Utc> {
-        after(self.start, self.duration)
-    }
-}
-
-/// What a list brought.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct News {
-    /// Segments to record, oldest first.
-    pub wanted: Vec<Wanted>,
-    /// New advertisements, which are not recorded.
-    pub advertisements: usize,
-    /// New segments that the origin says it does not have (`EXT-X-GAP`), by sequence number.
-    pub gaps: Vec<u64>,
-    /// So many new segments are listed in a way that makes no sense.
-    pub unreadable: u64,
-    /// So many segments left the list between this one and the one before: nobody saw them.
-    pub missed: u64,
-    /// The sequence numbers began again: the encoder was restarted.
-    pub restarted: bool,
-    /// The first date that jumped, and by how much; none in a first list.
-    pub skew: Option<Skew>,
-    /// No date was ever seen: this machine's clock stands in, and other nodes will not agree.
-    pub by_our_clock: bool,
-    /// True iff the list holds a segment, new or not, that is no advertisement and no gap.
-    pub has_show: bool,
-    /// When the last segment of the list ends, new or not.
-    pub end: Option<DateTime<Utc>>,
-    /// The list is behind, with names and dates that were there before: an old one, or one of an
-    /// encoder that has begun again with both. What this segment holds now tells which; if it is
-    /// something else, [`Timeline::begin_again`] is to be told.
-    pub doubted: Option<Wanted>,
-}
-
-/// A date that differs from what was expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Skew {
-    /// The date.
-    pub start: DateTime<Utc>,
-    /// By how much it is later than expected.
-    pub difference: TimeDelta,
-}
-
-/// The newest segment of all lists so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Newest {
-    /// Its media sequence number.
-    pub sequence: u64,
-    /// When it ends.
-    pub end: DateTime<Utc>,
-}
 
 /// What the lists of one media playlist have shown so far.
 #[derive(Debug, Clone, Default)]
@@ -238,48 +136,13 @@ impl Timeline {
         let Some((first, last)) = list.segments.first().zip(list.segments.last()) else {
             return news;
         };
-        let implied = implied(&list.segments);
-        self.dated |= implied.is_some();
-        if implied.is_none() && self.began_again(list) {
-            self.known.clear();
-        }
-        let dated = Dated {
-            list,
-            known: self.known_starts(list, implied.as_deref(), now),
-            implied,
-            now,
-        };
+        let dated = self.dated(list, now);
         let none_known = dated.known.iter().all(Option::is_none);
-        let goes_on = self.goes_on(&dated);
-        // What is between may have held a discontinuity.
-        self.broken |= none_known && !goes_on && self.newest.is_some();
-        // Under names of their own in every list, what was seen is no news of a break.
-        let seen = self.newest.filter(|_| none_known && goes_on);
+        let seen = self.look_for_break(&dated, none_known);
         self.doubts.list = self.doubtful(&dated);
         news.doubted = self.doubts.next();
-        let is_before = |newest: &Newest| match none_known {
-            true => dated.is_before(*newest),
-            false => dated.is_set_back(),
-        };
-        if let Some(newest) = self.newest.filter(is_before) {
-            self.again_until = self.again_until.max(Some(newest.end));
-        }
-        match self.newest {
-            Some(newest) if none_known && last.sequence < newest.sequence => {
-                news.restarted = true;
-            }
-            Some(newest) if first.sequence > newest.sequence.saturating_add(1) => {
-                let left_out = first.sequence - newest.sequence - 1;
-                match self.plausible(left_out, newest, &dated) {
-                    Some(left_out) => {
-                        let told = self.unreadable.range(..first.sequence).count() as u64;
-                        news.missed = left_out.saturating_sub(told);
-                    }
-                    None => news.restarted = true,
-                }
-            }
-            _ => {}
-        }
+        self.look_for_dates_again(&dated, none_known);
+        self.look_for_restart(&dated, none_known, &mut news);
         let starts = self.starts(&dated, &news);
         news.end = starts.last().map(|start| after(*start, last.duration));
         news.by_our_clock = !self.dated;
@@ -289,11 +152,7 @@ impl Timeline {
             news.skew = skew(&list.segments, &dated.known, &starts);
         }
         if news.restarted {
-            self.newest = None;
-            self.began_at = None;
-            self.broken = true;
-            self.breaks.restart(list);
-            self.unreadable.clear();
+            self.restart(list);
             news.unreadable = self.note_unreadable(list);
         }
         self.take(&dated, &starts, seen, &mut news);
@@ -307,6 +166,73 @@ impl Timeline {
         self.latest_end = news.end;
         self.unsettled = false;
         news
+    }
+
+    /// A list with what is known of its segments.
+    fn dated<'a>(&mut self, list: &'a MediaPlaylist, now: DateTime<Utc>) -> Dated<'a> {
+        let implied = implied(&list.segments);
+        self.dated |= implied.is_some();
+        if implied.is_none() && self.began_again(list) {
+            self.known.clear();
+        }
+        Dated {
+            list,
+            known: self.known_starts(list, implied.as_deref(), now),
+            implied,
+            now,
+        }
+    }
+
+    /// Looks for a break between this list and those before it that nobody saw; the newest segment,
+    /// if it is listed here under another name.
+    fn look_for_break(&mut self, dated: &Dated<'_>, none_known: bool) -> Option<Newest> {
+        let goes_on = self.goes_on(dated);
+        // What is between may have held a discontinuity.
+        self.broken |= none_known && !goes_on && self.newest.is_some();
+        // Under names of their own in every list, what was seen is no news of a break.
+        self.newest.filter(|_| none_known && goes_on)
+    }
+
+    /// Looks whether dates that were there before come again.
+    fn look_for_dates_again(&mut self, dated: &Dated<'_>, none_known: bool) {
+        let come_again = |newest: &Newest| match none_known {
+            true => dated.is_before(*newest),
+            false => dated.is_set_back(),
+        };
+        if let Some(newest) = self.newest.filter(come_again) {
+            self.again_until = self.again_until.max(Some(newest.end));
+        }
+    }
+
+    /// The encoder has begun again with this list.
+    fn restart(&mut self, list: &MediaPlaylist) {
+        self.newest = None;
+        self.began_at = None;
+        self.broken = true;
+        self.breaks.restart(list);
+        self.unreadable.clear();
+    }
+
+    /// Whether the sequence numbers of a list have begun again, and if not, how many segments left
+    /// the list unseen.
+    fn look_for_restart(&self, dated: &Dated<'_>, none_known: bool, news: &mut News) {
+        let segments = &dated.list.segments;
+        let ends = segments.first().zip(segments.last());
+        let Some((newest, (first, last))) = self.newest.zip(ends) else {
+            return;
+        };
+        if none_known && last.sequence < newest.sequence {
+            news.restarted = true;
+        } else if first.sequence > newest.sequence.saturating_add(1) {
+            let left_out = first.sequence - newest.sequence - 1;
+            match self.plausible(left_out, newest, dated) {
+                Some(left_out) => {
+                    let told = self.unreadable.range(..first.sequence).count() as u64;
+                    news.missed = left_out.saturating_sub(told);
+                }
+                None => news.restarted = true,
+            }
+        }
     }
 
     /// Notes all segments of a list, and says which of them are news. Those up to `seen` are there
