@@ -55,8 +55,6 @@ pub struct Timeline {
     fresh: bool,
     /// The sequence number at which the latest list began.
     first_sequence: u64,
-    /// The last one of the first list since the numbers last began.
-    began_at: Option<u64>,
     /// When the latest list came.
     latest: Option<DateTime<Utc>>,
     lists: u64,
@@ -118,7 +116,6 @@ impl Timeline {
         self.again_until = self.again_until.max(self.newest.map(|newest| newest.end));
         self.unsettled = true;
         self.doubts = Doubts::default();
-        self.began_at = None;
     }
 
     /// Takes a list as it came at `now`.
@@ -159,7 +156,6 @@ impl Timeline {
         self.forget_unreadable();
         self.fresh = false;
         self.first_sequence = first.sequence;
-        self.began_at.get_or_insert(last.sequence);
         self.latest = Some(now);
         self.known.forget_old(self.lists, MOST_KNOWN);
         self.had_show = news.has_show;
@@ -177,7 +173,7 @@ impl Timeline {
         }
         Dated {
             list,
-            known: self.known_starts(list, implied.as_deref(), now),
+            known: self.known_starts(list, implied.as_deref()),
             implied,
             now,
         }
@@ -195,11 +191,7 @@ impl Timeline {
 
     /// Looks whether dates that were there before come again.
     fn look_for_dates_again(&mut self, dated: &Dated<'_>, none_known: bool) {
-        let come_again = |newest: &Newest| match none_known {
-            true => dated.is_before(*newest),
-            false => dated.is_set_back(),
-        };
-        if let Some(newest) = self.newest.filter(come_again) {
+        if none_known && let Some(newest) = self.newest.filter(|newest| dated.is_before(*newest)) {
             self.again_until = self.again_until.max(Some(newest.end));
         }
     }
@@ -207,7 +199,6 @@ impl Timeline {
     /// The encoder has begun again with this list.
     fn restart(&mut self, list: &MediaPlaylist) {
         self.newest = None;
-        self.began_at = None;
         self.broken = true;
         self.breaks.restart(list);
         self.unreadable.clear();
@@ -311,11 +302,9 @@ impl Timeline {
         &self,
         list: &MediaPlaylist,
         implied: Option<&[DateTime<Utc>]>,
-        now: DateTime<Utc>,
     ) -> Vec<Option<DateTime<Utc>>> {
         let part = list.total().mul_f64(SAME_PART);
         let same = SAME.max(TimeDelta::from_std(part).unwrap_or(SAME));
-        let corrected = self.correction(list, now);
         let known_start = |(n, listed): (usize, &Arc<Listed>)| {
             let numbered = self
                 .known
@@ -330,7 +319,7 @@ impl Timeline {
                     let place = place(listed, false);
                     self.known.nearest(place, implied[n], SAME.min(half))
                 })
-                .or_else(|| self.start_before_correction(corrected?, listed, implied[n]))
+                .or_else(|| self.start_before_correction(list, listed, implied[n]))
         };
         list.segments.iter().enumerate().map(known_start).collect()
     }

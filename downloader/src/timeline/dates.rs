@@ -39,14 +39,6 @@ impl Dated<'_> {
             end.is_some_and(|end| end < earlier_by(newest.end, slack))
         })
     }
-
-    /// True iff the list's own dates of what is known are earlier than they were: what follows has
-    /// dates that were there before.
-    pub(super) fn is_set_back(&self) -> bool {
-        let pairs = self.known.iter().zip(self.implied.iter().flatten());
-        let mut pairs = pairs.filter_map(|(known, implied)| Some(((*known)?, *implied)));
-        pairs.any(|(known, implied)| implied < earlier_by(known, ROUNDED))
-    }
 }
 
 /// How long a segment is on average, in seconds.

@@ -18,19 +18,6 @@ const FURTHEST_BACK: u64 = 10;
 /// So many segments that make no sense are remembered, the newest. More than a list has.
 const MOST_UNREADABLE: usize = 400_000;
 
-/// An encoder that begins again makes segments so many times as fast as they play, at most: what
-/// has come meanwhile comes in a burst.
-const QUICKEST: f64 = 4.0;
-
-/// By how much a list may differ in its dates from the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Correction {
-    /// By as much as dates are rounded.
-    Slight,
-    /// By any time: no encoder can have begun again since.
-    Any,
-}
-
 impl Timeline {
     /// The list under numbers that mean something.
     pub(super) fn renumber<'a>(
@@ -70,63 +57,35 @@ impl Timeline {
     }
 
     /// True iff a list without dates begins so much earlier than the one before that it can only
-    /// be a restarted encoder's, whatever names it uses: but not under numbers that they had before,
-    /// which an old list from a content network shows as well. (What those hold now is looked into.)
+    /// be a restarted encoder's, whatever names it uses.
     pub(super) fn began_again(&self, list: &MediaPlaylist) -> bool {
-        let was_listed = |listed: &Arc<Listed>| {
-            let place = place(listed, false);
-            self.known.by_sequence(place, listed.sequence).is_some()
-        };
-        if list.segments.iter().any(was_listed) {
-            return false;
-        }
         let back = list.segments.first().map_or(0, |first| {
             self.first_sequence.saturating_sub(first.sequence)
         });
         back > FURTHEST_BACK.max(2 * list.segments.len() as u64)
     }
 
-    /// Whether a list may have other dates than the one before for the same segments: if it goes on
-    /// from there. One that is behind or begins earlier may be a restarted encoder's.
-    pub(super) fn correction(
-        &self,
-        list: &MediaPlaylist,
-        now: DateTime<Utc>,
-    ) -> Option<Correction> {
-        let newest = self.newest?;
-        let (first, last) = list.segments.first().zip(list.segments.last())?;
-        let goes_on = first.sequence >= self.first_sequence && last.sequence >= newest.sequence;
-        // An encoder that has begun again since the last list has made all that the numbers were
-        // seen to move by, and a list of it at once. (Where they never do, other dates are other
-        // segments.)
-        let moved = last.sequence.saturating_sub(self.began_at?);
-        let made = moved as f64 * mean(list);
-        let quickest = list.total().as_secs_f64() + self.elapsed(now) * QUICKEST;
-        let correction = match made > quickest {
-            true => Correction::Any,
-            false => Correction::Slight,
-        };
-        goes_on.then_some(correction)
-    }
-
     /// The start of a segment that the list before had under the same name and number, if it has
-    /// another date now: the origin has corrected its dates, or cuts them to the second. Where it
-    /// may be a restarted encoder's, the date is but slightly other, and none behind what was seen:
-    /// rather a segment twice than one lost.
+    /// a slightly other date now, and none behind what was seen: the origin has corrected its
+    /// dates, or cuts them to the second. In a list that is behind or begins earlier it may be a
+    /// restarted encoder's, and with a date that is further off, too: rather a segment twice than
+    /// one lost.
     pub(super) fn start_before_correction(
         &self,
-        correction: Correction,
+        list: &MediaPlaylist,
         listed: &Listed,
         date: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
+        let newest = self.newest?;
+        let (first, last) = list.segments.first().zip(list.segments.last())?;
+        let goes_on = first.sequence >= self.first_sequence && last.sequence >= newest.sequence;
         // This list is counted already.
         let before = self.lists.checked_sub(1)?;
         let known = self
             .known
             .in_list(place(listed, false), listed.sequence, before)?;
-        let newest = self.newest?;
-        let is_slight = || (date - known).abs() <= ROUNDED && date < newest.end;
-        (correction == Correction::Any || is_slight()).then_some(known)
+        let near = (date - known).abs() <= ROUNDED;
+        (goes_on && near && date < newest.end).then_some(known)
     }
 
     /// How many segments were missed, when the sequence numbers say so many: none (`None`) if

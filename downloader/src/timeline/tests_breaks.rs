@@ -159,35 +159,30 @@ fn dates_that_are_corrected_under_the_same_names_bring_nothing_twice() {
 }
 
 #[test]
-fn all_dates_that_shift_at_once_bring_nothing_twice_and_are_told_once() {
-    for (shift, expected_again) in [(30.0, false), (-30.0, true)] {
-        let mut timeline = Timeline::default();
-        let mut jumps = Vec::new();
-        // It moves for 40 s; then all that is listed has other dates, and so has what follows.
-        for n in 0..60_u32 {
-            let shift = if n < 20 { 0.0 } else { shift };
-            let start = |n: u32| 100.0 + f64::from(n) * 2.0 + shift;
-            let segments: Vec<_> = (n..n + 5).map(|n| format!("s{n}@{}", start(n))).collect();
-            let now = at(110.0 + f64::from(n) * 2.0);
-            let news = timeline.update(&list(u64::from(n), &segments.join(" ")), now);
-            assert!(!news.restarted && news.missed == 0);
-            jumps.extend(news.skew.map(|skew| skew.difference.num_seconds()));
-            if n == 0 {
-                continue;
-            }
-            assert_eq!(shown(&news), format!("s{}@{}", n + 4, start(n + 4)));
-            // What is recorded at dates that come again is not what they are of now.
-            let comes_again = n >= 20 && start(n + 4) < 148.0;
-            assert_eq!(news.wanted[0].again, comes_again && expected_again, "{n}");
-        }
-        assert_eq!(jumps, [shift as i64]);
-    }
-    // Where the numbers never move, other dates are other segments.
+fn where_numbers_never_move_other_dates_are_other_segments() {
     follow(&[
         (9.0, 0, "a@0 a@2 a@4 a@6", "a@0 a@2 a@4 a@6"),
         (11.0, 0, "a@2 a@4 a@6 a@8", "a@8"),
         (11.1, 0, "a@4 a@6 a@8 a@10", "a@10"),
     ]);
+}
+
+#[test]
+fn an_encoder_that_resumes_one_number_back_after_a_long_run_loses_nothing() {
+    let mut timeline = Timeline::default();
+    for n in 0..26_u32 {
+        let segments: Vec<_> = (n..n + 5).map(|n| format!("s{n}@{}", n * 2)).collect();
+        let listed = list(u64::from(n), &segments.join(" "));
+        timeline.update(&listed, at(10.0 + f64::from(n) * 2.0));
+        timeline.update_unchanged(&listed, at(11.0 + f64::from(n) * 2.0));
+        if n == 25 {
+            // It stands still for 10 s.
+            timeline.update_unchanged(&listed, at(71.0));
+        }
+    }
+    // The same names under the same numbers, but its clock went on.
+    let news = timeline.update(&list(29, "s29@70 s30@72 s31@74"), at(72.0));
+    assert_eq!(shown(&news), "s29@70 s30@72 s31@74");
 }
 
 #[test]

@@ -163,33 +163,31 @@ fn without_dates_numbers_that_stand_still_lose_nothing() {
 }
 
 #[test]
-fn without_dates_a_list_that_is_far_behind_now_and_then_brings_nothing_twice() {
-    let mut timeline = Timeline::default();
-    let mut wanted = Vec::new();
-    for n in 0..60_u64 {
-        // From the 20th on every other list is from 24 s ago.
-        for behind in [0, 12].into_iter().take(if n < 20 { 1 } else { 2 }) {
-            let first = n - behind;
-            let names: Vec<_> = (first..first + 5).map(|n| format!("s{n}")).collect();
-            let now = at(10.0 + 2.0 * n as f64);
-            let news = timeline.update(&list(first, &names.join(" ")), now);
-            assert!(!news.restarted && news.missed == 0);
-            wanted.extend(news.wanted.into_iter().map(|wanted| wanted.url));
+fn without_dates_a_playout_that_begins_again_is_recorded_again_whatever_is_known_of_it() {
+    // From its first segment, or from ones before the first that was seen, under the same names.
+    for joined in [0, 3] {
+        let mut timeline = Timeline::default();
+        let names = |last: u64| {
+            let first = last.saturating_sub(4);
+            let names: Vec<_> = (first..=last).map(|n| format!("s{n}")).collect();
+            list(first, &names.join(" "))
+        };
+        for last in joined + 4..40 {
+            timeline.update(&names(last), at(2.0 * last as f64));
         }
+        let mut wanted = Vec::new();
+        for last in 1..30 {
+            let news = timeline.update(&names(last), at(80.0 + 2.0 * last as f64));
+            let starts = news.wanted.iter().map(|wanted| wanted.start);
+            assert!(
+                starts.min().is_none_or(|start| start >= at(78.0)),
+                "{joined}"
+            );
+            wanted.extend(news.wanted.into_iter().map(|wanted| wanted.sequence));
+        }
+        let all: Vec<u64> = (0..30).collect();
+        assert_eq!(wanted, all, "{joined}");
     }
-    assert_eq!(wanted.len(), 64);
-    // An encoder that begins again with the same names and numbers is looked into.
-    let mut timeline = Timeline::default();
-    for n in 0..30_u64 {
-        let names = format!("s{n} s{} s{}", n + 1, n + 2);
-        timeline.update(&list(n, &names), at(10.0 + 2.0 * n as f64));
-    }
-    let begun = list(0, "s0 s1");
-    let news = timeline.update(&begun, at(90.0));
-    assert_eq!(news.doubted.map(|wanted| wanted.sequence), Some(1));
-    timeline.begin_again();
-    let news = timeline.update_unchanged(&begun, at(91.0));
-    assert_eq!(news.wanted.len(), 2);
 }
 
 #[test]

@@ -161,29 +161,6 @@ async fn a_date_that_jumps_elsewhere_is_counted_and_no_reason_to_doubt() {
     assert_eq!(metrics.sum("worker_generation", &[]), 1.0);
 }
 
-/// The origin corrects its clock by a minute: all that is listed has other dates than before.
-#[tokio::test]
-async fn dates_that_are_corrected_bring_nothing_twice_and_are_told_once() {
-    let mut scene = Scene::new(LiveOptions::default()).await;
-    let mut all = scene.push(3);
-    let downloader = scene.record().await;
-    for _ in 0..6 {
-        scene.expect(&all).await;
-        all.extend(scene.push(3));
-    }
-    scene.expect(&all).await;
-    let minute = chrono::TimeDelta::minutes(1);
-    scene.stream.options_mut().date_shift = minute;
-    for _ in 0..3 {
-        let mut new = scene.stream.push(2000);
-        new.start += minute;
-        all.push(new);
-        scene.expect(&all).await;
-    }
-    assert!(all.iter().all(|it| scene.origin.count(&it.path) == 1));
-    assert_eq!(downloader.count_log("a date jumped"), 1);
-}
-
 #[tokio::test]
 async fn a_master_playlist_leads_to_its_best_variant() {
     let mut scene = Scene::new(LiveOptions::default()).await;

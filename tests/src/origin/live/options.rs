@@ -73,8 +73,6 @@ pub struct LiveOptions {
     pub start: DateTime<Utc>,
     /// Which segments have a date.
     pub dates: Dates,
-    /// Added to all dates that are written: a clock that was corrected.
-    pub date_shift: Duration,
     /// How the date's zone is written.
     pub zone: Zone,
     /// How many digits its seconds have: 3 as ffmpeg and Twitch write, 6, or 0.
@@ -109,7 +107,6 @@ impl Default for LiveOptions {
             // 1731106790 is in range.
             start: DateTime::from_timestamp(1_731_106_790, 0).unwrap_or_default(),
             dates: Dates::Every,
-            date_shift: Duration::zero(),
             zone: Zone::Z,
             date_digits: 3,
             byte_ranges: ByteRanges::None,
@@ -127,7 +124,6 @@ impl Default for LiveOptions {
 impl LiveOptions {
     /// The text of a date.
     pub(super) fn date(&self, date: DateTime<Utc>) -> String {
-        let date = date + self.date_shift;
         let (offset, zone) = match self.zone {
             Zone::Z => (0, "Z"),
             Zone::PlusZero => (0, "+0000"),
