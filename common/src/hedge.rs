@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -51,6 +51,10 @@ struct Came {
     /// When something last did, in microseconds since the attempt began.
     latest: AtomicU64,
     bytes: AtomicU64,
+    /// So many bytes are to come in all; 0 if nobody said.
+    announced: AtomicU64,
+    /// True iff the attempt has ended.
+    over: AtomicBool,
 }
 
 impl Default for Progress {
@@ -69,6 +73,26 @@ impl Progress {
         // At least 1: 0 is nothing yet.
         self.came.latest.store(now.max(1), Ordering::Relaxed);
         self.came.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes of the body are to come in all.
+    pub fn announce(&self, bytes: u64) {
+        self.came.announced.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Runs the attempt, and notes its end.
+    pub async fn follow<F: Future>(self, attempt: F) -> F::Output {
+        let outcome = attempt.await;
+        self.came.over.store(true, Ordering::Relaxed);
+        outcome
+    }
+
+    fn is_over(&self) -> bool {
+        self.came.over.load(Ordering::Relaxed)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.came.bytes.load(Ordering::Relaxed)
     }
 
     fn has_any(&self) -> bool {
@@ -92,12 +116,41 @@ impl Progress {
         }
     }
 
-    /// True iff it does not stand still, and has not come in drop by drop.
-    fn flows(&self, still: Duration, whole: Duration) -> bool {
-        let bytes = self.came.bytes.load(Ordering::Relaxed) as f64;
-        let drops = DROPS as f64 * self.begun.elapsed().as_secs_f64();
-        Instant::now() < self.still_at(still) && bytes * whole.as_secs_f64() >= drops
+    /// True iff it does not stand still, and what came lately were no drops: at this rate it will
+    /// be at its end in time.
+    fn flows(&self, lately: Lately, late: Late) -> bool {
+        let now = Instant::now();
+        let bytes = self.bytes();
+        let rate = bytes.saturating_sub(lately.before) as f64 / lately.time.as_secs_f64();
+        let left = match self.came.announced.load(Ordering::Relaxed) {
+            0 => 0,
+            announced => announced.saturating_sub(bytes),
+        };
+        let in_time = rate * late.end.saturating_duration_since(now).as_secs_f64();
+        now < self.still_at(late.still)
+            && rate * late.whole.as_secs_f64() >= DROPS as f64
+            && in_time >= left as f64
     }
+}
+
+/// When an attempt is late.
+#[derive(Debug, Clone, Copy)]
+pub struct Late {
+    /// When it has stood still for so long, …
+    pub still: Duration,
+    /// … or is not at its end after so long.
+    pub whole: Duration,
+    /// Then all of them are given up.
+    pub end: Instant,
+}
+
+/// What was seen of an attempt lately.
+#[derive(Debug, Clone, Copy)]
+struct Lately {
+    /// So many bytes had come before that.
+    before: u64,
+    /// How long that is.
+    time: Duration,
 }
 
 /// The attempts at one thing so far, oldest first.
@@ -124,19 +177,33 @@ impl Attempts {
         self.0.iter().any(Progress::has_any)
     }
 
-    /// Ends when another one is worth it: the newest has stood still for `still`, or has gone on for
-    /// `whole`. What does not come in drop by drop is joined by one other at most: they share a link,
-    /// and each more would make all of them slower.
-    pub fn another(&self, still: Duration, whole: Duration) -> impl Future<Output = ()> + use<> {
+    /// Ends when another one is worth it: the newest is late. What does not come in drop by drop is
+    /// joined by one other at most, unless that has failed: they share a link, and each more would
+    /// make all of them slower.
+    pub fn another(&self, late: Late) -> impl Future<Output = ()> + use<> {
         let all = self.0.clone();
         async move {
             let Some(newest) = all.last() else { return };
-            newest.is_late(still, whole).await;
-            let flowing = || all.iter().find(|attempt| attempt.flows(still, whole));
-            while all.len() > 1
-                && let Some(attempt) = flowing()
-            {
-                sleep_until(attempt.still_at(still)).await;
+            let mut since = Instant::now();
+            let mut before: Vec<u64> = all.iter().map(Progress::bytes).collect();
+            newest.is_late(late.still, late.whole).await;
+            loop {
+                let time = since.elapsed();
+                let running = all.iter().zip(&before).filter(|(it, _)| !it.is_over());
+                let running: Vec<_> = running.collect();
+                let flows = |(attempt, before): &&(&Progress, &u64)| {
+                    let before = **before;
+                    attempt.flows(Lately { before, time }, late)
+                };
+                let flowing = running.iter().find(flows).filter(|_| running.len() > 1);
+                let Some(again) = flowing.map(|(it, _)| it.still_at(late.still)) else {
+                    return;
+                };
+                if time >= late.whole {
+                    since = Instant::now();
+                    before = all.iter().map(Progress::bytes).collect();
+                }
+                sleep_until(again.min(since + late.whole)).await;
             }
         }
     }
@@ -158,8 +225,13 @@ impl Hedge {
         let mut attempts = FuturesUnordered::new();
         let mut begun = Attempts::default();
         loop {
-            attempts.push(attempt(begun.count(), begun.begin()));
-            let late = begun.another(self.soft, self.whole);
+            let (number, progress) = (begun.count(), begun.begin());
+            attempts.push(progress.clone().follow(attempt(number, progress)));
+            let late = begun.another(Late {
+                still: self.soft,
+                whole: self.whole,
+                end: give_up,
+            });
             tokio::pin!(late);
             loop {
                 tokio::select! {
@@ -178,98 +250,4 @@ impl Hedge {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::time::sleep;
-
-    const HEDGE: Hedge = Hedge {
-        soft: Duration::from_secs(5),
-        whole: Duration::from_secs(30),
-        hard: Duration::from_secs(60),
-        most: 3,
-    };
-
-    /// After how many seconds an attempt answers, and whether well.
-    type Answer = (u64, bool);
-
-    /// Runs attempts that answer after so many seconds; gives the outcome, the second at which
-    /// it came, and how many attempts were started.
-    async fn run(answers: &[Answer]) -> (Result<usize, HedgeError<usize>>, u64, usize) {
-        let start = Instant::now();
-        let mut started = 0;
-        let outcome = HEDGE
-            .run(|n, _| {
-                started += 1;
-                let (seconds, good) = answers.get(n).copied().unwrap_or((9999, false));
-                async move {
-                    sleep(Duration::from_secs(seconds)).await;
-                    if good { Ok(n) } else { Err(n) }
-                }
-            })
-            .await;
-        (outcome, start.elapsed().as_secs(), started)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_in_is_not_late_unless_it_drips() {
-        let hedge = Hedge {
-            hard: Duration::from_secs(200),
-            ..HEDGE
-        };
-        // (seconds between pieces, pieces, bytes of each, whether later ones are silent, attempts)
-        for (pause, pieces, bytes, silent, attempts) in [
-            (4, 3, 100, false, 1),
-            (4, 9, 100, false, 2),
-            (6, 2, 100, false, 3),
-            (4, 30, 100, false, 3),
-            // What moves is large, or the link slow: more of it would only make it slower.
-            (4, 30, 50_000, false, 2),
-            (4, 30, 50_000, true, 2),
-            (1, 120, 50_000, false, 2),
-            // It moves, and then no more.
-            (40, 2, 500_000, false, 3),
-        ] {
-            let mut started = 0;
-            let outcome: Result<(), HedgeError<()>> = hedge
-                .run(|n, progress| {
-                    started += 1;
-                    async move {
-                        for _ in 0..pieces {
-                            sleep(Duration::from_secs(pause)).await;
-                            if n > 0 && silent {
-                                std::future::pending::<()>().await;
-                            }
-                            progress.note(bytes);
-                        }
-                        Ok(())
-                    }
-                })
-                .await;
-            let row = (pause, pieces, bytes, silent);
-            assert_eq!((outcome, started), (Ok(()), attempts), "{row:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_good_answer_wins() {
-        let timed_out = Err(HedgeError::TimedOut(HEDGE.hard));
-        let table: [(&[Answer], _, u64, usize); 7] = [
-            (&[(1, true)], Ok(0), 1, 1),
-            (&[(1, false)], Err(HedgeError::Failed(0)), 1, 1),
-            // Late, and it goes on while the second one tries.
-            (&[(7, true)], Ok(0), 7, 2),
-            (&[(99, true), (1, true)], Ok(1), 6, 2),
-            // A failure beside one that is still running is no end.
-            (&[(20, true), (1, false)], Ok(0), 20, 4),
-            (&[(6, false), (2, false)], Err(HedgeError::Failed(1)), 7, 2),
-            (&[], timed_out, 60, 3),
-        ];
-        for (answers, outcome, seconds, started) in table {
-            assert_eq!(
-                run(answers).await,
-                (outcome, seconds, started),
-                "{answers:?}"
-            );
-        }
-    }
-}
+mod tests;

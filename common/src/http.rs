@@ -261,6 +261,7 @@ pub async fn read_all_noting(
     progress.note(0);
     // Memory that is not written to costs nothing, should it be announced in vain.
     let announced = response.content_length().unwrap_or(0).min(limit);
+    progress.announce(announced);
     let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
     let too_large = |response: &Response| HttpError::TooLarge {
         url: shown(response.url()),

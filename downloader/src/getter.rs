@@ -9,7 +9,7 @@ mod telling;
 
 use std::sync::Mutex;
 
-use common::hedge::Attempts;
+use common::hedge::{Attempts, Late};
 use common::http::{HttpClient, HttpError};
 use common::names::{Channel, Quality};
 use common::segment::FinalType;
@@ -163,10 +163,10 @@ impl Getter {
     }
 
     /// Attempts side by side: another one starts when the newest stands still or is late with
-    /// its end ([`Attempts::another`]); the first to finish wins, and the others leave nothing. A try without a byte of
-    /// the body ends with the hard timeout of the head, every other with that of the body: others
-    /// wait for its place. At an end like this or a stop all attempts end in their own way, so
-    /// that what each has is kept.
+    /// its end ([`Attempts::another`]); the first to finish wins, and the others leave nothing. A
+    /// try without a byte of the body ends with the hard timeout of the head, every other with
+    /// that of the body: others wait for its place. At an end like this or a stop all attempts end
+    /// in their own way, so that what each has is kept.
     async fn hedged(&self, job: &Job, stops: &Stops) -> Result<Got, AttemptError> {
         let begun = Instant::now();
         let tried = Stops {
@@ -180,9 +180,14 @@ impl Getter {
         let mut failure = None;
         loop {
             let number = so_far.count();
-            attempts.push(self.attempt(job, &tried, number, so_far.begin()));
-            let still = self.timing.segment_soft(job.window);
-            let late = so_far.another(still, self.timing.body_soft);
+            let progress = so_far.begin();
+            let attempt = self.attempt(job, &tried, number, progress.clone());
+            attempts.push(progress.follow(attempt));
+            let late = so_far.another(Late {
+                still: self.timing.segment_soft(job.window),
+                whole: self.timing.body_soft,
+                end: body_end,
+            });
             tokio::pin!(late);
             let mut is_late = false;
             // Asked again when a timer has fired: what was true when the wait began may have

@@ -186,6 +186,7 @@ async fn whole(
         if part.announced().is_some_and(|bytes| bytes > limit) {
             return Err(too_large());
         }
+        progress.announce(part.announced().unwrap_or(0));
         let mut content = BytesMut::new();
         while let Some(chunk) = part.next().await? {
             progress.note(chunk.len());

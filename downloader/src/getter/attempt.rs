@@ -108,6 +108,7 @@ impl Getter {
             opened = self.open(job, number) => opened?,
             () = stops.cut.cancelled() => return Err(AttemptError::Stopped),
         };
+        progress.announce(part.announced().unwrap_or(0));
         progress.note(0);
         let end = loop {
             let next = tokio::select! {
