@@ -22,7 +22,7 @@ use self::tending::Tended;
 use crate::metrics::{self, METRICS, labels};
 use crate::provider::{Found, Provider, ProviderError};
 use crate::rendition::Rendition;
-use crate::timing::Timing;
+use crate::timing::{Timing, Window};
 use crate::watch::{WatchedChannel, Wishes};
 use crate::worker::Report;
 
@@ -153,6 +153,9 @@ impl Run {
         }
         self.task.state("waiting for what is under way");
         while self.workers.join_next().await.is_some() {}
+        for tended in self.tended.values() {
+            tended.rendition.tell_left();
+        }
         if self.watched.is_removed() {
             metrics::expect_nothing(&self.manager.channel, self.tended.keys());
             metrics::expect_nothing(&self.manager.channel, &self.manager.qualities);
@@ -223,7 +226,10 @@ impl Run {
         self.spread = jitter(Duration::from_secs(1)).as_secs_f64();
         let asked = found.as_ref().err().and_then(ProviderError::retry_after);
         self.pause = asked.map_or(Duration::ZERO, |asked| {
-            self.manager.timing.find_pause(asked, self.live_window())
+            let Manager {
+                timing, important, ..
+            } = &self.manager;
+            timing.find_pause(*important, asked, self.listed_lately())
         });
         let channel = &self.manager.channel;
         match found {
@@ -267,12 +273,13 @@ impl Run {
         }
     }
 
-    /// How much time the shortest list of what brought news lately shows.
-    fn live_window(&self) -> Option<Duration> {
+    /// What is left of the lists that brought news lately, of the one that has least.
+    fn listed_lately(&self) -> Option<Window> {
         let lately = self.manager.timing.lately;
         let renditions = self.tended.values().map(|tended| &tended.rendition);
         let live = renditions.filter(|it| it.last_news().is_some_and(|at| at.elapsed() < lately));
-        live.filter_map(|rendition| rendition.window()).min()
+        let listed = live.filter_map(|rendition| rendition.listed());
+        listed.min_by_key(|it| it.shown.saturating_sub(it.since))
     }
 
     /// Shows of each quality whether there ought to be new segments.

@@ -2,6 +2,8 @@
 //! neither does what the other has in hand.
 
 mod hands;
+mod left;
+mod pauses;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +18,11 @@ use tokio::time::Instant;
 pub use self::hands::Claim;
 use self::hands::Hands;
 pub(crate) use self::hands::{Postponed, Refused};
+use self::left::Left;
+use self::pauses::Pauses;
 use crate::getter::Getter;
 use crate::timeline::{Newest, Timeline, Wanted};
-use crate::timing::Timing;
+use crate::timing::{Timing, Window};
 
 /// A quality of a channel, for as long as the process lives.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct Rendition {
     memory: Mutex<Option<SharedTimeline>>,
     /// What nobody may take in hand now: asked for again by whoever polls.
     refused: Mutex<VecDeque<Postponed>>,
+    pauses: Mutex<Pauses>,
+    left: Mutex<Left>,
 }
 
 /// What a worker's lists have shown; changed by that worker alone.
@@ -59,8 +65,8 @@ struct Seen {
     stalls: u32,
     /// When a jump of dates last asked for a successor.
     skew_asked: Option<Instant>,
-    /// When a server that wants to be left alone last made a worker ask for a successor.
-    elsewhere_asked: Option<Instant>,
+    /// When the newest playlist came.
+    listed: Option<Instant>,
     /// True iff the end of the stream was told, and nothing new has come since.
     end_told: bool,
 }
@@ -110,6 +116,8 @@ impl Rendition {
             hands: Mutex::default(),
             memory: Mutex::default(),
             refused: Mutex::default(),
+            pauses: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -138,23 +146,20 @@ impl Rendition {
         })
     }
 
-    /// True iff a server that wants to be left alone may be a reason to look for another: now and
-    /// then, since whoever follows may be told the same.
-    pub(crate) fn may_ask_elsewhere(&self) -> bool {
-        let pause = self.timing.find;
-        self.seen(|seen| {
-            let may = seen.elsewhere_asked.is_none_or(|at| at.elapsed() >= pause);
-            if may {
-                seen.elsewhere_asked = Some(Instant::now());
-            }
-            may
-        })
-    }
-
     /// How much time the newest playlist listed; `None`: there was none.
     #[must_use]
     pub fn window(&self) -> Option<Duration> {
         self.seen(|seen| seen.window)
+    }
+
+    /// The same, and how long ago that playlist came.
+    pub(crate) fn listed(&self) -> Option<Window> {
+        self.seen(|seen| {
+            Some(Window {
+                shown: seen.window?,
+                since: seen.listed?.elapsed(),
+            })
+        })
     }
 
     /// When a playlist last listed something that none before it had.
@@ -197,6 +202,7 @@ impl Rendition {
         let latest = shown.wanted.iter().map(|wanted| wanted.start).max();
         self.seen(|seen| {
             seen.window = (!shown.window.is_zero()).then_some(shown.window);
+            seen.listed = Some(Instant::now());
             if latest.is_some() && (latest > seen.newest_start || !shown.first) {
                 seen.news = Some(Instant::now());
                 seen.stalls = 0;

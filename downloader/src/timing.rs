@@ -26,8 +26,8 @@ const DRIPPING_PART: u32 = 3;
 /// What a list is taken to show before it was seen: as little as the shortest that are met.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
 
-/// A server that asks for a pause gets no longer one than this part of what the list shows, so
-/// that it is asked again before anything is gone.
+/// A server that asks for a pause gets no longer one than this part of what is left of what the
+/// list showed, so that it is asked again before anything is gone.
 const PAUSE_PART: u32 = 3;
 
 /// What is polled is polled no oftener, whatever target duration an origin claims.
@@ -43,13 +43,13 @@ const SHORTENED: f64 = 1.0 / 1.1;
 /// What becomes at least the whole by 10 % of jitter.
 const LENGTHENED: f64 = 1.0 / 0.9;
 
-/// How long to leave a server alone that asked for it.
+/// How much of the stream a list showed, and how long ago that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pause {
-    /// So long.
-    pub time: Duration,
-    /// True iff it asked for longer.
-    pub is_short: bool,
+pub struct Window {
+    /// What it showed.
+    pub shown: Duration,
+    /// So much of it is gone since.
+    pub since: Duration,
 }
 
 /// The intervals and timeouts (SPEC §5).
@@ -169,28 +169,35 @@ impl Timing {
     }
 
     /// How long to leave a server alone that asked for such a pause (`Retry-After`), where the list
-    /// shows so much of the stream: what is live cannot wait for an hour.
+    /// showed so much of the stream: what is live cannot wait for an hour. Pauses that follow each
+    /// other become shorter, since what was listed goes on sliding out.
     #[must_use]
-    pub fn pause(&self, asked: Duration, window: Option<Duration>) -> Pause {
-        let window = window.filter(|window| !window.is_zero());
-        let window = window.unwrap_or(UNKNOWN_WINDOW);
-        let most = self.at_most(self.lately, window, PAUSE_PART);
+    pub fn pause(&self, asked: Duration, window: Option<Window>) -> Duration {
+        let Window { shown, since } =
+            window
+                .filter(|window| !window.shown.is_zero())
+                .unwrap_or(Window {
+                    shown: UNKNOWN_WINDOW,
+                    since: Duration::ZERO,
+                });
+        let left = shown.mul_f64(self.scale).saturating_sub(since);
+        let most = self.lately.min(left / PAUSE_PART);
         let asked = asked.mul_f64(self.scale);
         // All that were refused at once need not come back at once.
-        let time = jitter(asked.mul_f64(LENGTHENED)).min(jitter(most.mul_f64(SHORTENED)));
-        Pause {
-            time,
-            is_short: time < asked,
-        }
+        jitter(asked.mul_f64(LENGTHENED)).min(jitter(most.mul_f64(SHORTENED)))
     }
 
     /// The same for a look for a channel's playlists: where nothing is recorded there is no list
     /// to hurry for, but it may begin any time.
     #[must_use]
-    pub fn find_pause(&self, asked: Duration, window: Option<Duration>) -> Duration {
+    pub fn find_pause(&self, important: bool, asked: Duration, window: Option<Window>) -> Duration {
+        let most = match important {
+            true => self.find_important,
+            false => self.find,
+        };
         match window {
-            Some(_) => self.pause(asked, window).time,
-            None => jitter(asked.mul_f64(self.scale * LENGTHENED)).min(self.find),
+            Some(_) => self.pause(asked, window).min(jitter(most)),
+            None => jitter(most.min(asked.mul_f64(self.scale * LENGTHENED))),
         }
     }
 
@@ -278,110 +285,4 @@ impl Timing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_lists_are_polled_and_hedged_sooner() {
-        let timing = Timing::default();
-        let seconds = Duration::from_secs_f64;
-        for (target, interval) in [
-            (0.0, 2.0),
-            (0.01, 0.2),
-            (1.0, 0.5),
-            (2.0, 1.0),
-            (4.0, 2.0),
-            (10.0, 2.0),
-        ] {
-            let got = timing.poll_interval(seconds(target)).as_secs_f64();
-            assert!(
-                (interval * 0.81..=interval * 1.0001).contains(&got),
-                "{target}: {got}"
-            );
-        }
-        for (window, soft, whole) in [
-            (6.0, 1.0, 2.0),
-            (12.0, 2.0, 4.0),
-            (60.0, 5.0, 20.0),
-            (600.0, 5.0, 30.0),
-        ] {
-            let hedge = timing.hedge_for(timing.poll_hedge, Some(seconds(window)));
-            let expected = (seconds(soft), seconds(whole), seconds(90.0));
-            assert_eq!((hedge.soft, hedge.whole, hedge.hard), expected);
-        }
-        let hedge = timing.hedge_for(timing.poll_hedge, None);
-        assert_eq!((hedge.soft, hedge.whole), (seconds(1.0), seconds(6.0)));
-        for (window, soft, retry) in [(0.0, 5.0, 2.0), (6.0, 2.0, 1.0), (60.0, 5.0, 2.0)] {
-            let window = seconds(window);
-            assert_eq!(timing.segment_soft(window), seconds(soft));
-            let got = timing.segment_retry(window).as_secs_f64();
-            assert!((retry * 0.89..=retry * 1.11).contains(&got), "{got}");
-        }
-        for (asked, window, pause, is_short) in [
-            (2, Some(30.0), 2.0, false),
-            (3600, Some(30.0), 10.0, true),
-            (3600, Some(86_400.0), 60.0, true),
-            (10, None, 2.0, true),
-            (10, Some(0.0), 2.0, true),
-        ] {
-            let window = window.map(seconds);
-            let got = timing.pause(Duration::from_secs(asked), window);
-            let time = got.time.as_secs_f64();
-            assert!((pause * 0.81..=pause * 1.23).contains(&time), "{got:?}");
-            assert_eq!(got.is_short, is_short, "{asked} {window:?}");
-            assert!(is_short || time >= pause, "{got:?}");
-        }
-        let fast = timing.scaled(0.1);
-        let hedge = fast.hedge_for(fast.poll_hedge, Some(seconds(12.0)));
-        assert_eq!(hedge.soft, seconds(0.2));
-        assert!(fast.poll_interval(seconds(2.0)) <= seconds(0.1));
-    }
-
-    #[test]
-    fn patience_grows_with_each_look_in_vain() {
-        let timing = Timing::default();
-        let seconds = |target, looks| {
-            timing
-                .patience(Duration::from_secs(target), looks)
-                .as_secs()
-        };
-        assert_eq!(
-            [seconds(2, 0), seconds(2, 1), seconds(6, 0), seconds(2, 99)],
-            [6, 12, 18, 192]
-        );
-    }
-
-    #[test]
-    fn a_channel_is_looked_for_as_often_as_it_matters() {
-        let timing = Timing::default();
-        for (important, lately, failures, seconds) in [
-            // SPEC §5.
-            (false, None, 0, 20),
-            (true, None, 0, 5),
-            // What is listed now may be gone in seconds, unless another worker has it.
-            (false, Some(true), 0, 1),
-            (true, Some(true), 0, 1),
-            (false, Some(false), 0, 5),
-            (true, Some(false), 0, 5),
-            // Failures: ever later, but no later than without them.
-            (false, None, 1, 1),
-            (false, None, 3, 4),
-            (false, None, 6, 20),
-            (true, None, 3, 4),
-            (true, None, 99, 5),
-            (false, Some(true), 5, 1),
-        ] {
-            let interval = timing.find_interval(important, lately, failures);
-            let row = (important, lately, failures);
-            assert_eq!(interval.as_secs(), seconds, "{row:?}");
-        }
-    }
-
-    #[test]
-    fn all_times_are_scaled() {
-        let timing = Timing::default().scaled(0.5);
-        assert_eq!(timing.poll, Duration::from_secs(1));
-        assert_eq!(timing.body_hard, Duration::from_secs(120));
-        assert_eq!(timing.scaled(2.0), Timing::default());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ mod polling;
 mod taking;
 mod telling;
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -94,10 +95,8 @@ struct Run {
     pace: Duration,
     /// True iff any poll has succeeded.
     worked: bool,
-    /// True iff the last poll failed.
-    failing: bool,
-    /// So many polls in a row were answered with the wish for a pause.
-    pauses: u32,
+    /// Why the last polls failed, a word each; none if the last one did not.
+    failing: BTreeSet<String>,
     /// True iff it has told its manager that it works.
     works: bool,
     /// Segments that start from then on are doubtful.
@@ -144,8 +143,7 @@ impl Worker {
             next_poll: Instant::now(),
             pace: Duration::ZERO,
             worked: false,
-            failing: false,
-            pauses: 0,
+            failing: BTreeSet::new(),
             works: false,
             doubtful_from: None,
             warned_of_clock: false,
@@ -168,7 +166,6 @@ impl Run {
             self.downloads.start();
             self.show();
             if !self.polling && self.downloads.is_empty() {
-                self.downloads.tell_left();
                 return;
             }
             let due = self.downloads.next_due();

@@ -75,9 +75,14 @@ impl Run {
         if newest.is_some() && !tended.wants_successor && !is_old {
             return;
         }
-        let Some(url) = source.urls.get(tended.place % source.urls.len().max(1)) else {
+        // Where all want to be left alone, whoever polls there asks again when it may.
+        let Some(place) = tended.rendition.place(&source.urls, tended.place) else {
             return;
         };
+        let Some(url) = source.urls.get(place % source.urls.len()) else {
+            return;
+        };
+        tended.place = place;
         // One that works and one that may: whoever stood between never worked.
         for between in tended.live.drain(1.min(tended.live.len())..) {
             between.retire.cancel();

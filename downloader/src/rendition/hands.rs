@@ -45,6 +45,8 @@ struct Held {
     since: Instant,
     /// True iff it did not come at the first try.
     fails: bool,
+    /// The host that wants to be left alone with it.
+    refused_by: Option<Box<str>>,
 }
 
 /// What is being fetched, and what cannot be had.
@@ -119,7 +121,11 @@ impl Rendition {
         let held = hands.held.entry(which).or_default();
         let has_it = |held: &Held| {
             let by_another_url = held.worker == worker && held.sequence == wanted.sequence;
-            let is_late = held.fails || held.since.elapsed() >= self.timing.head_soft;
+            // Another host may have it.
+            let may_be_elsewhere =
+                held.refused_by.is_some() && held.refused_by.as_deref() != wanted.url.host_str();
+            let is_late =
+                held.fails || may_be_elsewhere || held.since.elapsed() >= self.timing.head_soft;
             held.place == place || (by_another_url && !is_late && !wanted.again)
         };
         if held.len() >= MOST_PLACES || held.iter().any(has_it) {
@@ -131,6 +137,7 @@ impl Rendition {
             sequence: wanted.sequence,
             since: Instant::now(),
             fails: false,
+            refused_by: None,
         });
         Ok(Claim {
             rendition: Arc::clone(self),
@@ -147,11 +154,18 @@ impl Rendition {
 impl Claim {
     /// Notes that the segment did not come at once.
     pub(crate) fn fails(&self) {
+        self.note(|held| held.fails = true);
+    }
+
+    /// Notes that a host wants to be left alone: by another of its URLs it would be no less.
+    pub(crate) fn refused_by(&self, host: &str) {
+        self.note(|held| held.refused_by = Some(host.into()));
+    }
+
+    fn note(&self, note: impl Fn(&mut Held)) {
         let mut hands = self.rendition.hands();
         let held = hands.held.get_mut(&self.which).into_iter().flatten();
-        for held in held.filter(|held| held.place == self.place) {
-            held.fails = true;
-        }
+        held.filter(|held| held.place == self.place).for_each(note);
     }
 
     /// Remembers that the segment cannot be had from there.
@@ -220,6 +234,10 @@ mod tests {
             ..other
         };
         assert!(rendition.claim(&other, 1).is_ok());
+        // … or if its host wants to be left alone, at another one.
+        first.refused_by("a");
+        assert_eq!(rendition.claim(&signed, 1).err(), Some(Refused::Held));
+        assert!(rendition.claim(&Wanted::of("http://b/1?2"), 1).is_ok());
         first.fails();
         assert!(rendition.claim(&signed, 1).is_ok());
         drop(first);

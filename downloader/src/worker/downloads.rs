@@ -18,6 +18,7 @@ use crate::getter::{Job, Loss, Outcome, Stops};
 use crate::metrics::{METRICS, labels};
 use crate::queue::{Queue, Queued};
 use crate::rendition::{Postponed, Refused, Rendition, SharedTimeline, lock};
+use crate::timing::Window;
 use crate::watch::{Getting, WatchedWorker};
 
 /// A segment that crashes its getter so often would do so again.
@@ -40,25 +41,6 @@ pub(super) struct Downloads {
     /// How many getters run at once.
     most: usize,
     stops: Stops,
-    left: Left,
-}
-
-/// What a stop left unfinished.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Left {
-    /// So many segments.
-    segments: usize,
-    /// So many of these are there in part.
-    in_part: usize,
-}
-
-impl Left {
-    fn add(&mut self, job: &Job) {
-        if !job.is_probe {
-            self.segments += 1;
-            self.in_part += usize::from(job.is_kept_in_part());
-        }
-    }
 }
 
 impl Downloads {
@@ -84,7 +66,6 @@ impl Downloads {
                 shutdown,
                 cut: CancellationToken::new(),
             },
-            left: Left::default(),
         }
     }
 
@@ -129,16 +110,7 @@ impl Downloads {
     /// Lets go of what is not being fetched yet.
     pub(super) fn clear(&mut self) {
         for queued in self.queue.take_all() {
-            self.left.add(&queued.job);
-        }
-    }
-
-    /// Says what a stop has left unfinished: the next start gets only what is listed then.
-    pub(super) fn tell_left(&self) {
-        let Left { segments, in_part } = self.left;
-        if segments > 0 {
-            let (channel, quality) = (&self.rendition.channel, &self.rendition.quality);
-            tracing::warn!(%channel, %quality, segments, in_part, "stopped before these segments were there in full");
+            self.rendition.leaves(&queued.job);
         }
     }
 
@@ -197,69 +169,82 @@ impl Downloads {
             }
         };
         queued.again = None;
-        let rendition = Arc::clone(&self.rendition);
-        let timing = &rendition.timing;
-        let mut pause = None;
-        let (loss, patience) = match outcome {
+        let is_probe = queued.job.is_probe;
+        match outcome {
             Outcome::Recorded(_) => {
                 self.watched.recorded(queued.job.fetching());
-                return;
+                self.rendition_has(&queued.job);
             }
-            Outcome::Known => return,
-            Outcome::Stopped => {
-                self.left.add(&queued.job);
-                return;
-            }
-            Outcome::Beside | Outcome::Other => {
-                if queued.job.is_probe {
-                    lock(&self.timeline).begin_again();
-                }
-                return;
-            }
-            _ if self.stops.shutdown.is_cancelled() || queued.job.is_probe => {
-                self.left.add(&queued.job);
-                return;
-            }
-            Outcome::Lost(_) => {
-                queued.claim.lost();
-                return;
+            Outcome::Known => self.rendition_has(&queued.job),
+            Outcome::Beside | Outcome::Other if is_probe => lock(&self.timeline).begin_again(),
+            Outcome::Beside | Outcome::Other => {}
+            // The getter has told it.
+            Outcome::Lost(_) if !is_probe => queued.claim.lost(),
+            Outcome::Stopped | Outcome::Lost(_) => self.rendition.leaves(&queued.job),
+            _ if is_probe || self.stops.shutdown.is_cancelled() => {
+                self.rendition.leaves(&queued.job);
             }
             Outcome::NotStored => {
                 // The time for which our disk was full is not the origin's.
                 queued.tried = None;
-                self.queue
-                    .push_back_until(Instant::now() + jitter(timing.segment_retry), queued);
-                return;
+                let retry = jitter(self.rendition.timing.segment_retry);
+                self.queue.push_back_until(Instant::now() + retry, queued);
             }
             Outcome::Crashed => {
-                let labels = labels(&rendition.channel, &rendition.quality);
+                let labels = labels(&self.rendition.channel, &self.rendition.quality);
                 METRICS.crashes.with_label_values(&labels).inc();
                 queued.crashes += 1;
                 let patience = match queued.crashes < MOST_CRASHES {
-                    true => timing.segment_give_up,
+                    true => self.rendition.timing.segment_give_up,
                     false => Duration::ZERO,
                 };
-                (Loss::Crashed, patience)
+                self.try_again(queued, &Loss::Crashed, patience, None);
             }
-            Outcome::Missing(status) => (Loss::Gone(status), timing.lately),
-            Outcome::Failed { why, pause: asked } => {
-                let window = Some(queued.job.window);
-                pause = asked.map(|asked| timing.pause(asked, window).time);
-                (Loss::Late(why), timing.segment_give_up)
+            Outcome::Missing(status) => {
+                let patience = self.rendition.timing.lately;
+                self.try_again(queued, &Loss::Gone(status), patience, None);
             }
+            Outcome::Failed { why, pause } => {
+                let patience = self.rendition.timing.segment_give_up;
+                self.try_again(queued, &Loss::Late(why), patience, pause);
+            }
+        }
+    }
+
+    /// At a stop, others may have let go of what is there.
+    fn rendition_has(&self, job: &Job) {
+        if self.stops.shutdown.is_cancelled() {
+            self.rendition.has_in_full(job);
+        }
+    }
+
+    /// Queues what has failed, unless it is hopelessly late; later, if its server asks for a pause.
+    fn try_again(
+        &mut self,
+        queued: Queued,
+        loss: &Loss,
+        patience: Duration,
+        asked: Option<Duration>,
+    ) {
+        let (timing, job) = (&self.rendition.timing, &queued.job);
+        // It slides out of its list at the latest when all of that has.
+        let window = Window {
+            shown: job.window,
+            since: queued.tried.map_or(Duration::ZERO, |tried| tried.elapsed()),
         };
-        let retry = timing.segment_retry(queued.job.window);
+        let pause = asked.map(|asked| timing.pause(asked, Some(window)));
+        let retry = timing.segment_retry(job.window);
         let due = Instant::now() + retry.max(pause.unwrap_or_default());
         if queued.tried.is_some_and(|tried| due >= tried + patience) {
-            rendition.getter.lose(&queued.job.wanted, &loss);
+            self.rendition.getter.lose(&job.wanted, loss);
             queued.claim.lost();
-        } else {
-            // By another URL it would be no less.
-            if pause.is_none() {
-                queued.claim.fails();
-            }
-            self.queue.push_back_until(due, queued);
+            return;
         }
+        match job.wanted.url.host_str().filter(|_| pause.is_some()) {
+            Some(host) => queued.claim.refused_by(host),
+            None => queued.claim.fails(),
+        }
+        self.queue.push_back_until(due, queued);
     }
 
     /// True iff another getter may run.

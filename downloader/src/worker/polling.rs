@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,9 +9,6 @@ use super::{Event, Run};
 use crate::fetch::{self, FetchError};
 use crate::metrics::{METRICS, labels};
 use crate::playlist::MediaPlaylist;
-
-/// So many pauses in a row that a server asks for are waited for before another place is looked for.
-const PATIENT_PAUSES: u32 = 3;
 
 impl Run {
     /// Asks for the list.
@@ -64,37 +60,31 @@ impl Run {
             .with_label_values(&[error.reason().as_str(), c, q])
             .inc();
         let asked = error.retry_after();
-        if self.failing {
+        // Each kind once, as long as it fails: what follows a refusal may be something else.
+        if self.failing.contains(&error.reason()) {
             tracing::debug!(%channel, %quality, %error, "the media playlist still fails");
         } else if asked.is_some() {
             tracing::warn!(%channel, %quality, %error, ?asked, "the origin of the media playlist asks for a pause");
         } else {
             tracing::warn!(%channel, %quality, %error, "the media playlist fails");
         }
-        self.failing = true;
-        self.next_poll = Instant::now() + rendition.timing.poll_retry(self.pace);
-        if let Some(asked) = asked {
-            self.pause(asked);
-            return;
+        self.failing.insert(error.reason());
+        // A server that wants to be left alone is, for as long as what it listed allows.
+        let pause = asked.map(|asked| rendition.timing.pause(asked, rendition.listed()));
+        let retry = rendition.timing.poll_retry(self.pace);
+        self.next_poll = Instant::now() + retry.max(pause.unwrap_or_default());
+        if pause.is_some() {
+            rendition.leave_alone(&self.worker.url, self.next_poll);
         }
         let refused = fetch::refusal(error.status()).is_some();
-        self.report(Event::WantsSuccessor);
+        // There a successor would be refused as well. (That of one that never worked is another
+        // place anyway.)
+        self.report(match pause.is_some() && self.worked {
+            true => Event::WantsAnotherPlace,
+            false => Event::WantsSuccessor,
+        });
         if refused || !self.worked {
             self.end();
-        }
-    }
-
-    /// Leaves the server alone for a while, as it asks. Whoever follows at once would be refused as
-    /// well, so that nobody is called, but now and then: what is asked may be too long for a live
-    /// stream, or never end.
-    fn pause(&mut self, asked: Duration) {
-        let rendition = &self.worker.rendition;
-        let pause = rendition.timing.pause(asked, rendition.window());
-        self.next_poll = self.next_poll.max(Instant::now() + pause.time);
-        self.pauses = self.pauses.saturating_add(1);
-        let is_hopeless = pause.is_short || self.pauses >= PATIENT_PAUSES;
-        if is_hopeless && rendition.may_ask_elsewhere() {
-            self.report(Event::WantsAnotherPlace);
         }
     }
 }

@@ -69,10 +69,9 @@ impl Run {
     fn note_answer(&mut self, list: &MediaPlaylist) -> bool {
         let rendition = &self.worker.rendition;
         let (channel, quality) = (&rendition.channel, &rendition.quality);
-        if std::mem::take(&mut self.failing) {
+        if !std::mem::take(&mut self.failing).is_empty() {
             tracing::info!(%channel, %quality, "the media playlist answers again");
         }
-        self.pauses = 0;
         if list.problems != self.problems {
             for problem in list.problems.since(&self.problems) {
                 tracing::warn!(%channel, %quality, "the media playlist has a bad line: {problem}");

@@ -2,28 +2,35 @@
 
 use std::time::Duration;
 
-use tests::origin::{Fault, LiveOptions, Log, Resource};
+use tests::origin::{Fault, LiveOptions, LiveStream, Log, MasterPlaylist, NewSegment, Resource};
 
+use super::handover::record_master;
 use super::{SOON, Scene};
 
 const PAUSE: &str = "asks for a pause";
 
-/// A third of the 30 s that are listed, in fast time, less its jitter: nobody waits longer.
+/// A third of the 30 s that are listed, in fast time, less its jitter.
 const MOST: Duration = Duration::from_millis(800);
+
+/// All that is listed: by then it has been asked for again, often.
+const LISTED: Duration = Duration::from_secs(3);
 
 fn busy(status: u16, retry_after: &str) -> Fault {
     let answer = Resource::text("too much\n").status(status);
     Fault::answer(answer.header("Retry-After", retry_after)).labelled("busy")
 }
 
-async fn scene() -> Scene {
-    Scene::new(LiveOptions {
+fn options() -> LiveOptions {
+    LiveOptions {
         window: 15,
         // Nobody looks elsewhere because it stands still.
         target_duration: Some(10),
         ..LiveOptions::default()
-    })
-    .await
+    }
+}
+
+async fn scene() -> Scene {
+    Scene::new(options()).await
 }
 
 /// The times from each request for a path that was refused to the next one.
@@ -49,18 +56,17 @@ async fn a_playlist_is_left_alone_for_as_long_as_its_server_asks() {
     scene.expect(&all).await;
     let metrics = downloader.metrics().await;
     assert_eq!(scene.origin.uses(rule), 2);
-    let pauses = pauses(&scene.origin.log(), &path);
+    let log = scene.origin.log();
+    let pauses = pauses(&log, &path);
     assert_eq!(pauses.len(), 3);
-    assert!(pauses[0] >= Duration::from_millis(500), "{pauses:?}");
-    assert!(
-        pauses[1..]
-            .iter()
-            .all(|it| *it >= Duration::from_millis(600)),
-        "{pauses:?}"
-    );
+    let first = Duration::from_millis(500);
+    assert!(pauses[0] >= first && pauses[0] < LISTED, "{pauses:?}");
+    // Then the worker, and a look for another place at once; neither comes again too soon.
+    let refused: Vec<_> = log.of(&path).filter(|it| it.fault.is_some()).collect();
+    let lasted = pauses[2] + (refused[2].started - refused[1].started);
+    let second = Duration::from_millis(600);
+    assert!(lasted >= second && lasted < LISTED, "{lasted:?}");
     assert_eq!(downloader.count_log(PAUSE), 1);
-    // Whoever follows would be refused as well.
-    assert_eq!(metrics.sum("worker_generation", &[]), 1.0);
     assert_eq!(metrics.sum("segments_missed_total", &[]), 0.0);
 }
 
@@ -82,8 +88,53 @@ async fn a_live_playlist_does_not_wait_for_an_hour() {
     let log = scene.origin.log();
     let refused: Vec<_> = log.of(&path).filter(|it| it.fault.is_some()).collect();
     let lasted = refused[4].started - refused[0].started;
-    assert!(lasted >= MOST, "{lasted:?}");
+    assert!(lasted >= MOST && lasted < LISTED, "{lasted:?}");
     downloader.wait_for_log(PAUSE, SOON).await;
+}
+
+#[tokio::test]
+async fn another_failure_that_follows_a_refusal_is_told() {
+    let mut scene = scene().await;
+    let path = scene.stream.path();
+    let all = scene.push(15);
+    let downloader = scene.record().await;
+    scene.expect(&all).await;
+    let rule = scene.origin.always(path.as_str(), busy(429, "1"));
+    downloader.wait_for_log(PAUSE, SOON).await;
+    scene.origin.remove_rule(rule);
+    scene.origin.always(path.as_str(), Fault::status(500));
+    let told = downloader.wait_for_log("the media playlist fails", SOON);
+    assert!(told.await.contains("500"));
+}
+
+#[tokio::test]
+async fn where_one_of_two_places_asks_for_a_pause_the_other_is_asked() {
+    let mut scene = scene().await;
+    let mut other = LiveStream::new(&scene.origin, "other", options());
+    let (first, second) = (scene.stream.path(), other.path());
+    let master = MasterPlaylist::new()
+        .unnamed(&first, 1000)
+        .unnamed(&second, 1000);
+    scene.origin.put_playlist("/master.m3u8", master.render());
+    let mut all = scene.push(15);
+    for segment in &all {
+        other.push_segment(NewSegment::new(&segment.duration, segment.content.clone()));
+    }
+    // The second one relieves the first at once; and when that is well again, the other way round.
+    let rule = scene.origin.always(first.as_str(), busy(503, "3600"));
+    let downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+    assert_eq!(scene.origin.uses(rule), 1);
+    scene.origin.remove_rule(rule);
+    let rule = scene.origin.always(second.as_str(), busy(503, "3600"));
+    let asked = |log: &Log| log.count(&first) >= 3;
+    scene.origin.wait_for(SOON, asked).await.unwrap();
+    let refused = scene.origin.uses(rule);
+    assert!((1..=2).contains(&refused), "{refused}");
+    all.extend(scene.push(3));
+    scene.expect(&all).await;
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("segments_missed_total", &[]), 0.0);
 }
 
 #[tokio::test]
@@ -98,7 +149,10 @@ async fn segments_are_left_alone_for_a_third_of_what_is_listed_at_most() {
     scene.expect(&all).await;
     for segment in &all {
         let pauses = pauses(&scene.origin.log(), &segment.path);
-        assert!(pauses.len() == 1 && pauses[0] >= MOST, "{pauses:?}");
+        assert!(
+            pauses.len() == 1 && pauses[0] >= MOST && pauses[0] < LISTED,
+            "{pauses:?}"
+        );
     }
     assert_eq!(downloader.count_log(PAUSE), 1);
 }
