@@ -23,6 +23,7 @@ pub mod retention;
 pub mod round;
 pub mod site;
 pub mod slots;
+mod twins;
 pub mod watch;
 pub mod worker;
 

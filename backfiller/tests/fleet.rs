@@ -11,7 +11,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,8 +215,8 @@ impl Site for SimSite<'_> {
             }
             other => panic!("{other:?}"),
         };
-        let (file, peer) = (item.to_string(), self.peer.to_string());
-        let claim = match self.world.claims[self.me].claim(Path::new(&file), &peer) {
+        let peer = self.peer.to_string();
+        let claim = match self.world.claims[self.me].claim(item, &peer) {
             Ok(claim) => claim,
             Err(held) => return Ok(Fetched::InHand(held)),
         };
