@@ -342,7 +342,7 @@ impl Compare {
     /// What to fetch, tombstones first. What is to be said of the others is said here.
     fn sort_out(&self, plan: Plan<'_>) -> Vec<Item> {
         let place = self.place.to_string();
-        let (mut tombstones, mut files) = (Vec::new(), Vec::new());
+        let (mut tombstones, mut files, mut twins) = (Vec::new(), Vec::new(), 0);
         for (name, action) in plan.actions {
             match action {
                 Action::Download(segment) => files.push(Item::Segment(SegmentPath {
@@ -357,24 +357,22 @@ impl Compare {
                 Action::Skip(Skip::BadName(error)) => {
                     self.target.note_bad_name(&place, name, &error);
                 }
-                Action::Skip(Skip::Twin) => self.note_twin(&place, name),
+                Action::Skip(Skip::Twin) => twins += 1,
                 Action::Skip(_) => {}
             }
         }
+        self.note_twins(twins);
         tombstones.append(&mut files);
         tombstones
     }
 
-    fn note_twin(&self, place: &str, name: &str) {
-        let journal = &self.target.journal;
-        if journal.note(Matter::Twin, place, name) == Novelty::Known {
-            return;
+    /// Counts, once, segments whose twins are here.
+    fn note_twins(&self, twins: u64) {
+        let new = self.target.journal.note_twins(&self.place, twins);
+        if new > 0 {
+            let counter = &metrics::SMALL_DIFFERENCE_SEGMENTS;
+            metrics::of(counter, &self.target.peer, &self.place).inc_by(new);
+            tracing::debug!(place = %self.place, twins, new, "left segments whose twins are here");
         }
-        let hour = self.place.hour.to_string();
-        let (channel, quality) = (self.place.channel.as_str(), self.place.quality.as_str());
-        metrics::SMALL_DIFFERENCE_SEGMENTS
-            .with_label_values(&[&*self.target.peer, channel, quality, &hour])
-            .inc();
-        tracing::debug!(place, name, "left a segment whose twin is here");
     }
 }
