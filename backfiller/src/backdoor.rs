@@ -13,12 +13,12 @@ use rand::rngs::StdRng;
 
 use crate::Context;
 use crate::item::Place;
-use crate::metrics;
 use crate::options::MOST_AT_ONCE;
 use crate::plan::Rules;
 use crate::round::{self, Report, Task};
 use crate::site::{RealSite, Site};
 use crate::watch::{LastRound, Watched};
+use crate::{metrics, missing};
 
 /// So many names of files are listed.
 const MOST_NAMES: usize = 2000;
@@ -31,7 +31,7 @@ struct Peer(Arc<Watched>);
 pub(crate) fn registry(context: &Arc<Context>) -> Registry {
     let mut registry = Registry::new("backfiller");
     peers(&mut registry, context);
-    missing(&mut registry, context);
+    incomplete(&mut registry, context);
     act(&mut registry, context);
     registry
 }
@@ -60,7 +60,7 @@ fn peers(registry: &mut Registry, context: &Arc<Context>) {
             "files that it has and this node has not",
             |peer| {
                 count(
-                    metrics::missing(Some(&peer.0.target.peer))
+                    missing::all(Some(&peer.0.target.peer))
                         .iter()
                         .map(|it| it.2)
                         .sum::<i64>(),
@@ -108,16 +108,14 @@ fn last_round(last: LastRound) -> Map {
     ])
 }
 
-fn missing(registry: &mut Registry, context: &Arc<Context>) {
+fn incomplete(registry: &mut Registry, context: &Arc<Context>) {
     let listed = |peer: Option<&str>| -> Outcome {
-        let missing = metrics::missing(peer)
-            .into_iter()
-            .map(|(peer, place, files)| {
-                let mut map = of_place(&place);
-                map.insert("peer".into(), peer.into());
-                map.insert("files".into(), files.into());
-                Dynamic::from(map)
-            });
+        let missing = missing::all(peer).into_iter().map(|(peer, place, files)| {
+            let mut map = of_place(&place);
+            map.insert("peer".into(), peer.into());
+            map.insert("files".into(), files.into());
+            Dynamic::from(map)
+        });
         Ok(missing.collect::<Array>().into())
     };
     registry.function(

@@ -11,6 +11,7 @@ pub mod journal;
 mod leftovers;
 pub mod manager;
 pub mod metrics;
+pub mod missing;
 pub mod options;
 pub mod peers;
 pub mod plan;

@@ -20,13 +20,13 @@ use crate::claims::{Held, PATIENCE};
 use crate::download::{DownloadError, Fetched};
 use crate::item::{ExtrasDirectory, Item, Place};
 use crate::journal::{Journal, Matter, Novelty};
-use crate::metrics;
 use crate::options::Options;
 use crate::plan::{self, Rules};
 use crate::queue::{Next, Queue};
 use crate::remote::RemoteError;
 pub use crate::report::Report;
 use crate::site::Site;
+use crate::{metrics, missing};
 
 /// After so many downloads in a row that failed, other than by what the file is, we ask whether the
 /// peer is there at all, rather than wait for the timeouts of an hour's list. If it is, but sends
@@ -122,7 +122,6 @@ pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
     if let Err(error) = ended {
         round.failed(error);
     }
-    round.report.publish(task.peer);
     round.report
 }
 
@@ -267,18 +266,29 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 match self.site.hours(channel, quality).await {
                     Ok(hours) => {
                         self.silent = 0;
-                        all.push(Listed {
+                        let listed = Listed {
                             channel: channel.clone(),
                             quality: quality.clone(),
                             hours,
-                        });
+                        };
+                        self.forget_all_but(&listed);
+                        all.push(listed);
                     }
                     // One of them is the reason if there is none of them.
                     Err(error) if error.is_silence() && all.is_empty() && silence.is_none() => {
                         self.silent += 1;
                         silence = Some(error);
                     }
-                    Err(error) => self.endured(error)?,
+                    Err(error) => {
+                        if error.is_not_found() {
+                            self.forget_all_but(&Listed {
+                                channel: channel.clone(),
+                                quality: quality.clone(),
+                                hours: BTreeSet::new(),
+                            });
+                        }
+                        self.endured(error)?;
+                    }
                 }
             }
         }
@@ -293,6 +303,17 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             now,
         );
         Ok((all, edge))
+    }
+
+    /// Forgets what earlier rounds found missing of hours that the peer has no more, or that are too
+    /// old by now. Another list that cannot be had says nothing of these.
+    fn forget_all_but(&self, listed: &Listed) {
+        let rules = self.rules();
+        missing::retain(self.task.peer, |place| {
+            let is_of_list = (&place.channel, &place.quality) == (&listed.channel, &listed.quality);
+            let is_there = listed.hours.contains(&place.hour) && !rules.is_too_old(place.hour);
+            !is_of_list || is_there
+        });
     }
 
     /// Plans an hour of a quality and downloads what is missing. True iff all of it was tried.

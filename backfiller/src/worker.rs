@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
 use crate::Context;
-use crate::metrics;
 use crate::peers::Peer;
 use crate::remote::Remote;
 use crate::round::{self, Report, Task};
 use crate::site::{RealSite, Target};
 use crate::watch::Watched;
+use crate::{metrics, missing};
 
 /// A round that took longer than the interval is followed by the next after this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
@@ -158,7 +158,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The peer is gone: nobody knows what it has.
-        metrics::retain_missing(&self.watched.target.peer, |_| false);
+        missing::retain(&self.watched.target.peer, |_| false);
         self.context.slots.forget(&self.watched.target.peer);
         self.context.peers.remove(&self.watched);
     }

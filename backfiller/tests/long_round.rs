@@ -12,6 +12,7 @@ use backfiller::Options;
 use backfiller::download::{DownloadError, Fetched};
 use backfiller::item::{ExtraPath, ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
+use backfiller::missing;
 use backfiller::plan::{self, Action, Kind, Rules};
 use backfiller::remote::RemoteError;
 use backfiller::round::{self, Report, RoundError, Task};
@@ -36,9 +37,14 @@ struct SlowSite {
     here: RefCell<HashSet<Segment>>,
     /// From when on nothing can be had of what is listed.
     bad_from: Option<DateTime<Utc>>,
+    /// What the peer has deleted: all that starts before this.
+    deleted: Cell<DateTime<Utc>>,
     /// What was fetched, in order, and when that was over.
     fetched: RefCell<Vec<(Segment, DateTime<Utc>)>>,
 }
+
+/// A quality of which the peer's list is always bad.
+const BAD: &str = "bad";
 
 impl SlowSite {
     /// A peer that records from one time to another, a segment in so many seconds.
@@ -67,17 +73,23 @@ impl SlowSite {
             there: there.collect(),
             here: RefCell::default(),
             bad_from: None,
+            deleted: Cell::new(from),
             fetched: RefCell::default(),
         }
     }
 
     /// Does one round, from this time on, with so long for each file.
     fn round(&self, from: &str, pace: TimeDelta) -> Report {
+        self.round_at("slow", from, pace)
+    }
+
+    /// The same at a peer of this name.
+    fn round_at(&self, peer: &str, from: &str, pace: TimeDelta) -> Report {
         self.now.set(at(from));
         self.pace.set(pace);
         let task = Task {
             options: &self.options,
-            peer: "slow",
+            peer,
             journal: &Arc::<Journal>::default(),
             patient: false,
         };
@@ -85,10 +97,10 @@ impl SlowSite {
     }
 
     fn listed(&self) -> impl Iterator<Item = &Segment> {
-        let now = self.now.get();
+        let there = self.deleted.get()..self.now.get();
         self.there
             .iter()
-            .filter(move |segment| segment.start() < now)
+            .filter(move |segment| there.contains(&segment.start()))
     }
 }
 
@@ -97,7 +109,11 @@ impl Site for SlowSite {
         self.now.get()
     }
 
-    async fn hours(&self, _: &Channel, _: &Quality) -> Result<BTreeSet<Hour>, RoundError> {
+    async fn hours(&self, _: &Channel, quality: &Quality) -> Result<BTreeSet<Hour>, RoundError> {
+        if quality.as_str() == BAD {
+            let (url, reason) = ("sim".into(), "it is none".to_owned());
+            return Err(RemoteError::NotAList { url, reason }.into());
+        }
         Ok(self.listed().map(Segment::hour).collect())
     }
 
@@ -268,4 +284,25 @@ fn extras_end_when_the_newest_hours_are_to_be_looked_at() {
     // However late it is, there is one more each time.
     let report = site.round(begun, TimeDelta::seconds(60));
     assert_eq!(report.segments, 1);
+}
+
+#[test]
+fn what_is_missing_of_an_hour_that_is_gone_is_forgotten_though_another_list_is_bad() {
+    let peer = "forgetful";
+    let missing = || -> Vec<(String, i64)> {
+        let all = missing::all(Some(peer)).into_iter();
+        all.map(|(_, place, files)| (place.to_string(), files))
+            .collect()
+    };
+    let words = ["--qualities", "bad,source", "--interval", "10000"];
+    let mut site = SlowSite::new(&words, ["2026-01-02T01:00Z", "2026-01-02T03:00Z"], 600);
+    site.bad_from = Some(at("2026-01-02T01:30Z"));
+    let report = site.round_at(peer, "2026-01-02T04:00Z", TimeDelta::seconds(1));
+    assert!(report.error.is_some());
+    let hours = ["c/source/2026-01-02T01", "c/source/2026-01-02T02"];
+    let [first, second] = hours.map(str::to_owned);
+    assert_eq!(missing(), [(first, 3), (second.clone(), 6)]);
+    site.deleted.set(at("2026-01-02T02:00Z"));
+    site.round_at(peer, "2026-01-02T04:00Z", TimeDelta::seconds(1));
+    assert_eq!(missing(), [(second, 6)]);
 }
