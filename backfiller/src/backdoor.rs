@@ -231,6 +231,7 @@ fn backfill(
         options: &context.options,
         peer: &peer.target.peer,
         journal: &peer.target.journal,
+        refusals: &peer.target.refusals,
         patient: true,
     };
     let work = round::hour(&site, task, place, StdRng::from_rng(&mut rand::rng()));

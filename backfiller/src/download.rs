@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::store::{CommitError, FileWriter, SegmentWriter, Store, StoreError};
@@ -64,6 +65,26 @@ impl DownloadError {
             DownloadError::Remote(error) => error.is_not_found(),
             DownloadError::Mismatch(_) => true,
             DownloadError::Store(_) => false,
+        }
+    }
+
+    /// True iff the peer itself would not give it, or gave something else: asking again soon is of
+    /// little use. That it has too much to do says nothing of the file.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            DownloadError::Remote(error) => !error.is_transport() && error.come_again().is_none(),
+            DownloadError::Mismatch(_) => true,
+            DownloadError::Store(_) => false,
+        }
+    }
+
+    /// How long the peer wants to be left alone, if that is what it says.
+    #[must_use]
+    pub fn come_again(&self) -> Option<Duration> {
+        match self {
+            DownloadError::Remote(error) => error.come_again(),
+            _ => None,
         }
     }
 

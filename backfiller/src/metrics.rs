@@ -50,6 +50,15 @@ pub static BACKFILL_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Answers of a peer that has too much to do and says when to come again.
+pub static BUSY: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "backfill_busy",
+        "Answers 429 and 503 with Retry-After, which is heeded",
+        &["remote"],
+    )
+});
+
 /// Names that a peer listed and that are neither segments nor hours, each counted once.
 pub static BAD_NAMES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter(
@@ -124,6 +133,7 @@ pub fn register() {
 pub fn register_peer(name: &str) {
     BACKFILL_ERRORS.with_label_values(&[name]);
     BAD_NAMES.with_label_values(&[name]);
+    BUSY.with_label_values(&[name]);
     BYTES.with_label_values(&[name]);
     IN_FLIGHT.with_label_values(&[name]);
 }

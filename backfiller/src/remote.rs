@@ -6,9 +6,12 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use common::http::{HttpClient, HttpError, next_chunk, read_all, shown};
 use common::names::{Channel, Quality};
-use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
+use reqwest::header::{
+    ACCEPT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use tokio::time::{Instant, timeout};
@@ -41,6 +44,12 @@ const MAX_DOWNLOAD: Duration = Duration::from_secs(600);
 /// The same for a file of `--extras`.
 const MAX_EXTRA_DOWNLOAD: Duration = Duration::from_secs(4 * 3600);
 
+/// A peer that has too much to do is asked again after this, at the soonest …
+const SHORTEST_RESPITE: Duration = Duration::from_secs(1);
+
+/// … and this is as good as for ever.
+const LONGEST_RESPITE: Duration = Duration::from_secs(86_400);
+
 /// How much of a reason is repeated, in characters: it may quote what the peer sent.
 const MAX_REASON: usize = 200;
 
@@ -50,6 +59,16 @@ pub enum RemoteError {
     /// The request failed.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// It has too much to do, and says when to come again.
+    #[error("{url} answered {status}, come again in {after:?}")]
+    Busy {
+        /// What was asked.
+        url: Box<str>,
+        /// What it answered.
+        status: StatusCode,
+        /// How long it wants to be left alone.
+        after: Duration,
+    },
     /// No head came.
     #[error("{url} did not answer in {after:?}")]
     Silent {
@@ -98,6 +117,15 @@ impl RemoteError {
             self,
             RemoteError::Silent { .. } | RemoteError::Http(HttpError::NoResponse { .. })
         )
+    }
+
+    /// How long the peer wants to be left alone, if that is what it says.
+    #[must_use]
+    pub fn come_again(&self) -> Option<Duration> {
+        match self {
+            RemoteError::Busy { after, .. } => Some(*after),
+            _ => None,
+        }
     }
 
     /// True iff the peer does not have what it was asked for.
@@ -180,10 +208,7 @@ impl Remote {
         match response.status() {
             StatusCode::NOT_MODIFIED if known.is_some() => Ok(None),
             status if status.is_success() => self.read_listing(&url, response).await.map(Some),
-            status => Err(RemoteError::Http(HttpError::Status {
-                url: shown(&url),
-                status,
-            })),
+            _ => Err(refusal(&url, &response)),
         }
     }
 
@@ -251,9 +276,11 @@ impl Remote {
         url: &Url,
         request: RequestBuilder,
     ) -> Result<Response, RemoteError> {
-        match timeout(self.stall, self.client.send_ok(purpose, request)).await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(self.silent(url)),
+        let sent = timeout(self.stall, self.client.send(purpose, request)).await;
+        let response = sent.map_err(|_| self.silent(url))??;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(refusal(url, &response)),
         }
     }
 
@@ -282,6 +309,35 @@ impl Remote {
             Err(_) => Err(RemoteError::Slow { url, after }),
         }
     }
+}
+
+/// What an answer that is no success means.
+fn refusal(url: &Url, response: &Response) -> RemoteError {
+    let (url, status) = (shown(url), response.status());
+    let is_busy = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ]
+    .contains(&status);
+    let after = response.headers().get(RETRY_AFTER);
+    let after = after.and_then(|after| come_again(after.to_str().ok()?, Utc::now()));
+    match after.filter(|_| is_busy) {
+        Some(after) => RemoteError::Busy { url, status, after },
+        None => RemoteError::Http(HttpError::Status { url, status }),
+    }
+}
+
+/// What `Retry-After` says (RFC 9110 §10.2.3): a number of seconds, or a date.
+fn come_again(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let time = match text.trim().parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = DateTime::parse_from_rfc2822(text.trim()).ok()?;
+            let time = date.with_timezone(&Utc) - now;
+            time.to_std().unwrap_or_default()
+        }
+    };
+    Some(time.clamp(SHORTEST_RESPITE, LONGEST_RESPITE))
 }
 
 /// A listing as it came. Reading it takes a while if it is large: do so on a blocking thread.
@@ -425,6 +481,28 @@ mod tests {
             let remote = Remote::new(client.clone(), base.parse().unwrap(), Duration::ZERO);
             let url = remote.url(&["files", channel.as_str(), quality.as_str()]);
             assert_eq!(url.as_str(), format!("{begin}files/a%20b/%C3%BC%25%3F%23x"));
+        }
+    }
+
+    #[test]
+    fn a_time_to_come_again_is_seconds_or_a_date_and_bounded() {
+        let now = "2026-11-06T08:49:37Z".parse().unwrap();
+        let table = [
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("0", Some(1)),
+            ("18446744073709551615", Some(86_400)),
+            ("Fri, 06 Nov 2026 08:49:57 GMT", Some(20)),
+            ("Fri, 06 Nov 2026 08:49:30 GMT", Some(1)),
+            ("Fri, 06 Nov 2099 08:49:30 GMT", Some(86_400)),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (text, seconds) in table {
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(come_again(text, now), expected, "{text}");
         }
     }
 

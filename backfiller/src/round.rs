@@ -23,6 +23,7 @@ use crate::journal::{Journal, Matter, Novelty};
 use crate::options::Options;
 use crate::plan::{self, Rules};
 use crate::queue::{Next, Queue};
+use crate::refusals::Refusals;
 use crate::remote::RemoteError;
 pub use crate::report::Report;
 use crate::site::Site;
@@ -63,6 +64,9 @@ pub enum RoundError {
     /// The peer lists an hour, and sends no file.
     #[error("{SUSPICIOUS} files in a row could not be had, the last one because {0}")]
     Refused(String),
+    /// The peer wants to be left alone, again and again.
+    #[error("it has too much to do: {0}")]
+    Busy(String),
     /// Nothing can be written here.
     #[error("nothing can be written here: {0}")]
     DiskClosed(DownloadError),
@@ -88,8 +92,10 @@ impl RoundError {
     /// True iff going on would be of no use.
     fn ends_the_round(&self) -> bool {
         match self {
-            RoundError::Remote(_) | RoundError::Store(_) | RoundError::Refused(_) => false,
+            RoundError::Remote(error) => error.come_again().is_some(),
+            RoundError::Store(_) | RoundError::Refused(_) => false,
             RoundError::Gone(_)
+            | RoundError::Busy(_)
             | RoundError::DiskFull(_)
             | RoundError::DiskClosed(_)
             | RoundError::Thread(_) => true,
@@ -106,9 +112,11 @@ pub struct Task<'a> {
     pub peer: &'a str,
     /// What was said about it.
     pub journal: &'a Arc<Journal>,
+    /// The files that it did not give in earlier rounds.
+    pub refusals: &'a Refusals,
     /// True: waits, at the end, for files that other workers have in hand, and takes over if
-    /// they fail or are slow. False: does not wait long, and looks at the newest hours anew
-    /// whenever an interval has passed.
+    /// they fail or are slow, and asks for what was refused, too. False: does not wait long, and
+    /// looks at the newest hours anew whenever an interval has passed.
     pub patient: bool,
 }
 
@@ -164,6 +172,8 @@ struct Round<'a, S, R> {
     warnings: usize,
     /// Lists in a row that got no answer.
     silent: usize,
+    /// Downloads in a row that failed, in whatever hours.
+    in_a_row: usize,
     /// Hours of which the peer refused the files, since it sent one.
     refused: usize,
     look_again: Option<DateTime<Utc>>,
@@ -180,6 +190,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             backfilled: HashSet::new(),
             warnings: 0,
             silent: 0,
+            in_a_row: 0,
             refused: 0,
             look_again: look_again(site, task),
         }
@@ -359,7 +370,12 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
 
     /// Fetches files, but starts no more when it is time to look at the newest hours. True iff
     /// all were started.
-    async fn complete(&mut self, items: Vec<Item>) -> Result<bool, RoundError> {
+    async fn complete(&mut self, mut items: Vec<Item>) -> Result<bool, RoundError> {
+        let Task {
+            patient, refusals, ..
+        } = self.task;
+        let now = self.site.now();
+        items.retain(|item| patient || !refusals.is_left(item, now));
         let (site, all) = (self.site, items.len());
         let look_again = self.look_again;
         let in_time = move |first: bool| first || look_again.is_none_or(|at| site.now() < at);
@@ -401,7 +417,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
     {
         let mut downloads = downloads.fuse();
         let mut running = FuturesUnordered::new();
-        let (mut ended, mut in_a_row, mut refused) = (0, 0, None);
+        let (mut ended, mut refused) = (0, None);
         loop {
             // Each time anew: an operator may have changed it.
             while refused.is_none()
@@ -416,20 +432,24 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             ended += 1;
             let mut reason = None;
             match &outcome {
+                // It was asked again and again already.
+                Err(error) if error.come_again().is_some() => {
+                    refused = Some(RoundError::Busy(error.to_string()));
+                }
                 Err(error) if !error.is_of_the_file() => {
-                    in_a_row += 1;
+                    self.in_a_row += 1;
                     reason = (!error.is_transport()).then(|| error.to_string());
                 }
-                Ok(Fetched::Downloaded { .. }) => (in_a_row, self.refused) = (0, 0),
-                Err(_) => in_a_row = 0,
+                Ok(Fetched::Downloaded { .. }) => (self.in_a_row, self.refused) = (0, 0),
+                Err(_) => self.in_a_row = 0,
                 Ok(_) => {}
             }
             let place = item.place();
             self.note(item, outcome)?;
-            if in_a_row >= SUSPICIOUS
+            if self.in_a_row >= SUSPICIOUS
                 && let Some(place) = place
             {
-                in_a_row = 0;
+                self.in_a_row = 0;
                 self.ask(&place).await?;
                 if refused.is_none() {
                     refused = reason.map(RoundError::Refused);
@@ -455,6 +475,7 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         let place = item.place();
         let error = match outcome {
             Ok(Fetched::Downloaded { bytes }) => {
+                self.task.refusals.forget(&item);
                 self.downloaded(&item, place, bytes);
                 return Ok(());
             }
@@ -476,6 +497,10 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             Err(error) => error,
         };
         self.report.failed_at(place.as_ref());
+        if error.is_refusal() {
+            let (now, interval) = (self.site.now(), self.task.options.interval);
+            self.task.refusals.note(&item, now, interval);
+        }
         let mismatch = matches!(error, DownloadError::Mismatch(_));
         match (&place, mismatch) {
             (Some(place), true) => {

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use common::http::InProgress;
@@ -25,7 +25,9 @@ use crate::journal::{Journal, Matter, Novelty, shown};
 use crate::metrics;
 use crate::options::Options;
 use crate::plan::{self, Action, Kind, Plan, Rules, Skip};
-use crate::remote::{Listing, Remote};
+use crate::refusals::Refusals;
+use crate::remote::{Listing, Remote, RemoteError};
+use crate::respite::Respite;
 use crate::round::RoundError;
 
 /// So many hours are remembered for each peer as settled: those of six years.
@@ -98,6 +100,10 @@ pub struct Target {
     pub remote: Remote,
     /// What was said about it.
     pub journal: Arc<Journal>,
+    /// The files that it did not give.
+    pub refusals: Arc<Refusals>,
+    /// How long it wants to be left alone.
+    respite: Arc<Respite>,
     /// The hours of which there was nothing to do.
     settled: Arc<Mutex<HashMap<Place, Settled>>>,
     /// The hour that is looked at, for operators.
@@ -124,6 +130,8 @@ impl Target {
             peer: name.into(),
             remote,
             journal: Arc::default(),
+            refusals: Arc::default(),
+            respite: Arc::default(),
             settled: Arc::default(),
             place: Arc::default(),
             hasher: RandomState::new(),
@@ -186,6 +194,66 @@ pub struct RealSite<'a> {
     pub target: &'a Target,
 }
 
+impl RealSite<'_> {
+    /// Asks the peer for a list, later if it wants to be left alone now.
+    async fn ask<T, F>(&self, ask: impl Fn() -> F) -> Result<T, RemoteError>
+    where
+        F: Future<Output = Result<T, RemoteError>>,
+    {
+        loop {
+            self.target.respite.over().await;
+            match ask().await {
+                Err(error) if self.may_ask_again(error.come_again()) => {}
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    self.target.respite.end();
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    /// Leaves the peer alone if it wishes so. True iff it may be asked for the same again after that.
+    fn may_ask_again(&self, wish: Option<Duration>) -> bool {
+        let Some(wish) = wish else {
+            return false;
+        };
+        let peer = &*self.target.peer;
+        metrics::BUSY.with_label_values(&[peer]).inc();
+        // It may say anything; so long a pause is one that it has between rounds as well.
+        let pause = wish.min(self.context.options.interval);
+        let journal = &self.target.journal;
+        if journal.note(Matter::Failed, "busy", "") == Novelty::New {
+            let seconds = wish.as_secs();
+            tracing::warn!(
+                peer,
+                seconds,
+                "the peer has too much to do and wants to be left alone: so it is, for an interval at most"
+            );
+        }
+        self.target.respite.begin(pause)
+    }
+
+    /// Fetches a file when there is a slot for it and the peer may be asked.
+    async fn fetch_once(&self, item: &Item, task: &Task) -> Result<Fetched, DownloadError> {
+        let _slot = loop {
+            task.state("leaving the peer alone, as it wishes");
+            self.target.respite.over().await;
+            // Before the file is in hand: whoever waits for a slot keeps it from nobody.
+            task.state("waiting for one of --max-downloads");
+            let slot = self.context.slots.acquire(&self.target.peer).await;
+            if !self.target.respite.is_on() {
+                break slot;
+            }
+        };
+        task.state("downloading");
+        let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
+        let _in_flight = InProgress::new(gauge);
+        let Target { peer, remote, .. } = self.target;
+        download::item(self.context, (peer, remote), item).await
+    }
+}
+
 impl Site for RealSite<'_> {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
@@ -200,7 +268,8 @@ impl Site for RealSite<'_> {
         channel: &Channel,
         quality: &Quality,
     ) -> Result<BTreeSet<Hour>, RoundError> {
-        let listing = self.target.remote.hours(channel, quality).await?;
+        let remote = &self.target.remote;
+        let listing = self.ask(|| remote.hours(channel, quality)).await?;
         let target = self.target.clone();
         let place = format!("{channel}/{quality}");
         let read = move || {
@@ -233,7 +302,8 @@ impl Site for RealSite<'_> {
         // Of an hour that has changed here the peer's list is wanted, changed or not.
         let known = known.filter(|known| here.is_some_and(|(stamp, _)| stamp == known.here));
         let tag = known.as_ref().and_then(|known| known.tag.as_ref());
-        let Some(listing) = self.target.remote.hour(place, tag).await? else {
+        let remote = &self.target.remote;
+        let Some(listing) = self.ask(|| remote.hour(place, tag)).await? else {
             return Ok(Vec::new());
         };
         let body = self.target.hasher.hash_one(listing.body());
@@ -262,7 +332,8 @@ impl Site for RealSite<'_> {
     }
 
     async fn missing_extras(&self, directory: &ExtrasDirectory) -> Result<Vec<Item>, RoundError> {
-        let listing = self.target.remote.extras(directory).await?;
+        let remote = &self.target.remote;
+        let listing = self.ask(|| remote.extras(directory)).await?;
         let (target, store) = (self.target.clone(), self.context.store.clone());
         let directory = directory.clone();
         let compare = move || {
@@ -288,15 +359,18 @@ impl Site for RealSite<'_> {
     }
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
-        // Before the file is in hand: whoever waits for a slot keeps it from nobody.
         let task = Task::begin("download", || format!("{item} from {}", self.target.peer));
-        task.state("waiting for one of --max-downloads");
-        let _slot = self.context.slots.acquire(&self.target.peer).await;
-        task.state("downloading");
-        let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
-        let _in_flight = InProgress::new(gauge);
-        let Target { peer, remote, .. } = self.target;
-        download::item(self.context, (peer, remote), item).await
+        loop {
+            match self.fetch_once(item, &task).await {
+                Err(error) if self.may_ask_again(error.come_again()) => {}
+                outcome => {
+                    if matches!(outcome, Ok(Fetched::Downloaded { .. })) {
+                        self.target.respite.end();
+                    }
+                    return outcome;
+                }
+            }
+        }
     }
 }
 

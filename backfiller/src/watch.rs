@@ -138,8 +138,9 @@ impl Watched {
         *self.paused.borrow()
     }
 
-    /// Has its next round begin now.
+    /// Has its next round begin now, and ask for all that it refused, too.
     pub fn hurry(&self) {
+        self.target.refusals.forget_all();
         self.hurry.notify_one();
     }
 

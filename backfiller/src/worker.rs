@@ -102,7 +102,12 @@ impl Worker {
 
     async fn round(&self, patient: bool) -> Report {
         let target = &self.watched.target;
-        let Target { peer, journal, .. } = target;
+        let Target {
+            peer,
+            journal,
+            refusals,
+            ..
+        } = target;
         let site = RealSite {
             context: &self.context,
             target,
@@ -111,6 +116,7 @@ impl Worker {
             options: &self.context.options,
             peer,
             journal,
+            refusals,
             patient,
         };
         let rng = StdRng::from_rng(&mut rand::rng());

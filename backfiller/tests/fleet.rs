@@ -20,6 +20,7 @@ use backfiller::download::{DownloadError, Fetched};
 use backfiller::item::{ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
 use backfiller::plan::{self, Action, Kind, Rules};
+use backfiller::refusals::Refusals;
 use backfiller::remote::RemoteError;
 use backfiller::round::{self, Report, RoundError, Task};
 use backfiller::site::Site;
@@ -290,6 +291,8 @@ async fn rounds(world: &World, options: &[Options; NODES], journal: &Arc<Journal
                     options,
                     peer: "sim",
                     journal,
+                    // Each round asks for all: the last ones are to leave nothing.
+                    refusals: &Refusals::default(),
                     patient,
                 };
                 round::run(&site, task, StdRng::seed_from_u64(seed)).await

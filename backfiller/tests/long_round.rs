@@ -14,11 +14,13 @@ use backfiller::item::{ExtraPath, ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
 use backfiller::missing;
 use backfiller::plan::{self, Action, Kind, Rules};
+use backfiller::refusals::Refusals;
 use backfiller::remote::RemoteError;
 use backfiller::round::{self, Report, RoundError, Task};
 use backfiller::site::Site;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
+use common::http::HttpError;
 use common::names::{Channel, Quality};
 use common::segment::{FinalType, Hour, Segment, SegmentDuration, SegmentHash, SegmentPath};
 use common::store::HourNames;
@@ -39,6 +41,12 @@ struct SlowSite {
     bad_from: Option<DateTime<Utc>>,
     /// What the peer has deleted: all that starts before this.
     deleted: Cell<DateTime<Utc>>,
+    /// True iff it refuses all files that it lists.
+    refusing: Cell<bool>,
+    /// What files it was asked for.
+    asked: RefCell<Vec<String>>,
+    /// What it refused.
+    refusals: Refusals,
     /// What was fetched, in order, and when that was over.
     fetched: RefCell<Vec<(Segment, DateTime<Utc>)>>,
 }
@@ -74,6 +82,9 @@ impl SlowSite {
             here: RefCell::default(),
             bad_from: None,
             deleted: Cell::new(from),
+            refusals: Refusals::default(),
+            refusing: Cell::default(),
+            asked: RefCell::default(),
             fetched: RefCell::default(),
         }
     }
@@ -91,6 +102,7 @@ impl SlowSite {
             options: &self.options,
             peer,
             journal: &Arc::<Journal>::default(),
+            refusals: &self.refusals,
             patient: false,
         };
         block_on(round::run(self, task, StdRng::seed_from_u64(1)))
@@ -150,6 +162,11 @@ impl Site for SlowSite {
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
         self.now.set(self.now.get() + self.pace.get());
+        self.asked.borrow_mut().push(item.to_string());
+        if self.refusing.get() {
+            let (url, status) = ("sim".into(), reqwest::StatusCode::INTERNAL_SERVER_ERROR);
+            return Err(RemoteError::Http(HttpError::Status { url, status }).into());
+        }
         let Item::Segment(path) = item else {
             return Ok(Fetched::Downloaded { bytes: 1 });
         };
@@ -305,4 +322,32 @@ fn what_is_missing_of_an_hour_that_is_gone_is_forgotten_though_another_list_is_b
     site.deleted.set(at("2026-01-02T02:00Z"));
     site.round_at(peer, "2026-01-02T04:00Z", TimeDelta::seconds(1));
     assert_eq!(missing(), [(second, 6)]);
+}
+
+#[test]
+fn a_peer_that_refuses_a_few_files_of_each_hour_is_not_asked_for_all_of_them_each_round() {
+    // Six files in each of 48 hours.
+    let all = ["2026-01-01T00:00Z", "2026-01-03T00:00Z"];
+    let site = SlowSite::new(&["--interval", "100"], all, 600);
+    let files = site.there.len();
+    site.refusing.set(true);
+    let round = |now: DateTime<Utc>| {
+        let before = site.asked.borrow().len();
+        site.round(&now.to_rfc3339(), TimeDelta::zero());
+        site.asked.borrow().len() - before
+    };
+    let begun = at("2026-01-03T03:00Z");
+    for n in 0..100 {
+        // Three times ten in a row, whatever the hours.
+        let asked = round(begun + TimeDelta::seconds(10 * n));
+        assert!(asked <= 30, "{asked}");
+    }
+    // In these 1,000 s at once, and after 0, 100, 300 and (some) 700 s; and none is left out.
+    let asked = site.asked.take();
+    assert!(asked.len() <= 5 * files, "{}", asked.len());
+    assert_eq!(asked.into_iter().collect::<HashSet<_>>().len(), files);
+    // What it gives in the end is fetched in one round.
+    site.refusing.set(false);
+    assert_eq!(round(begun + TimeDelta::hours(2)), files);
+    assert_eq!(site.here.borrow().len(), files);
 }

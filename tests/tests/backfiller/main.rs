@@ -1,6 +1,7 @@
 //! The backfiller's real binary against scripted peers (issue 2).
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod busy;
 mod chatter;
 mod disk;
 mod faults;
