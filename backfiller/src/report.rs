@@ -30,6 +30,8 @@ pub struct Report {
     pub failed: Vec<Item>,
     /// Why not all listings could be had (the first reason). The peer counts as failing then.
     pub error: Option<RoundError>,
+    /// True iff something ended it before all was looked at.
+    pub ended_early: bool,
     by_hour: BTreeMap<Place, Hourly>,
     /// True iff there were more of them.
     has_more_hours: bool,

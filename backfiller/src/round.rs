@@ -120,10 +120,28 @@ pub struct Task<'a> {
     pub patient: bool,
 }
 
-/// Goes once through all that a peer has. Dropping the future anywhere leaves no temporary file.
+/// Goes once through all that a peer has, but extras only if it is patient: those may take hours,
+/// and new footage is not to wait for them. Dropping the future anywhere leaves no temporary file.
 pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
     let mut round = Round::new(site, task, rng);
     let ended = match round.everything().await {
+        Ok(()) => round.deferred().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        round.report.ended_early = true;
+        round.failed(error);
+    }
+    round.report
+}
+
+/// Fetches extras; begins with none when this time is over, and ends when the last one has come. Dropping
+/// the future anywhere leaves no temporary file.
+pub async fn extras<S: Site, R: Rng>(site: &S, task: Task<'_>, time: Duration, rng: R) -> Report {
+    let mut round = Round::new(site, task, rng);
+    let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1));
+    round.look_again = Some(site.now() + time);
+    let ended = match round.extras().await {
         Ok(()) => round.deferred().await,
         Err(error) => Err(error),
     };
@@ -251,7 +269,10 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             gone_through.insert(hour);
             self.report.hours = gone_through.len();
         }
-        self.extras().await
+        match self.task.patient {
+            true => self.extras().await,
+            false => Ok(()),
+        }
     }
 
     /// True iff it is time to look at the newest hours anew.

@@ -96,6 +96,8 @@ pub trait Site {
 pub struct Target {
     /// Its name.
     pub peer: Arc<str>,
+    /// What its extras are called where slots are given out: they keep none from its segments.
+    pub(crate) extras: Arc<str>,
     /// Its API.
     pub remote: Remote,
     /// What was said about it.
@@ -128,6 +130,7 @@ impl Target {
     pub fn new(name: &str, remote: Remote) -> Target {
         Target {
             peer: name.into(),
+            extras: format!("{name} (extras)").into(),
             remote,
             journal: Arc::default(),
             refusals: Arc::default(),
@@ -236,12 +239,16 @@ impl RealSite<'_> {
 
     /// Fetches a file when there is a slot for it and the peer may be asked.
     async fn fetch_once(&self, item: &Item, task: &Task) -> Result<Fetched, DownloadError> {
+        let taker = match item {
+            Item::Extra(_) => &self.target.extras,
+            _ => &self.target.peer,
+        };
         let _slot = loop {
             task.state("leaving the peer alone, as it wishes");
             self.target.respite.over().await;
             // Before the file is in hand: whoever waits for a slot keeps it from nobody.
             task.state("waiting for one of --max-downloads");
-            let slot = self.context.slots.acquire(&self.target.peer).await;
+            let slot = self.context.slots.acquire(taker).await;
             if !self.target.respite.is_on() {
                 break slot;
             }

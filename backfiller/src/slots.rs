@@ -1,6 +1,7 @@
 //! `--max-downloads`: a slot for each download at once, of all workers together. A slow peer may have
 //! many of them for long, but never those that others may come to want: while some have none,
-//! one for each of them is left, up to half of all there are.
+//! one for each of them is left, up to half of all there are. (The extras of a peer count as a peer of
+//! their own.)
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -47,6 +47,7 @@ struct SlowSite {
     asked: RefCell<Vec<String>>,
     /// What it refused.
     refusals: Refusals,
+    journal: Arc<Journal>,
     /// What was fetched, in order, and when that was over.
     fetched: RefCell<Vec<(Segment, DateTime<Utc>)>>,
 }
@@ -83,6 +84,7 @@ impl SlowSite {
             bad_from: None,
             deleted: Cell::new(from),
             refusals: Refusals::default(),
+            journal: Arc::default(),
             refusing: Cell::default(),
             asked: RefCell::default(),
             fetched: RefCell::default(),
@@ -98,14 +100,26 @@ impl SlowSite {
     fn round_at(&self, peer: &str, from: &str, pace: TimeDelta) -> Report {
         self.now.set(at(from));
         self.pace.set(pace);
-        let task = Task {
+        let task = self.task(peer);
+        block_on(round::run(self, task, StdRng::seed_from_u64(1)))
+    }
+
+    /// Fetches extras for so long, from this time on, with so long for each file.
+    fn extras(&self, time: Duration, from: &str, pace: TimeDelta) -> Report {
+        self.now.set(at(from));
+        self.pace.set(pace);
+        let task = self.task("slow");
+        block_on(round::extras(self, task, time, StdRng::seed_from_u64(1)))
+    }
+
+    fn task<'a>(&'a self, peer: &'a str) -> Task<'a> {
+        Task {
             options: &self.options,
             peer,
-            journal: &Arc::<Journal>::default(),
+            journal: &self.journal,
             refusals: &self.refusals,
             patient: false,
-        };
-        block_on(round::run(self, task, StdRng::seed_from_u64(1)))
+        }
     }
 
     fn listed(&self) -> impl Iterator<Item = &Segment> {
@@ -291,15 +305,17 @@ fn newest_hours_of_which_nothing_can_be_had_starve_no_older_ones() {
 }
 
 #[test]
-fn extras_end_when_the_newest_hours_are_to_be_looked_at() {
+fn extras_come_beside_the_rounds_and_no_more_are_begun_when_their_time_is_over() {
     let words = ["--extras", "x", "--interval", "10"];
     let site = SlowSite::new(&words, ["2026-01-02T01:00Z", "2026-01-02T01:00Z"], 60);
-    let begun = "2026-01-02T02:00Z";
+    let (begun, time) = ("2026-01-02T02:00Z", Duration::from_secs(10));
     let report = site.round(begun, TimeDelta::seconds(2));
+    assert_eq!(report.segments, 0);
+    let report = site.extras(time, begun, TimeDelta::seconds(2));
     assert_eq!(report.segments, 5);
     assert_eq!(site.now.get() - at(begun), TimeDelta::seconds(10));
-    // However late it is, there is one more each time.
-    let report = site.round(begun, TimeDelta::seconds(60));
+    // However little time there is, there is one more each time.
+    let report = site.extras(time, begun, TimeDelta::seconds(60));
     assert_eq!(report.segments, 1);
 }
 
