@@ -77,7 +77,7 @@ impl Context {
             store: Store::new(&options.common.base_dir),
             client: HttpClient::new()?,
             claims: Claims::default(),
-            slots: Slots::new(options.max_downloads.into()),
+            slots: Slots::new(options.max_downloads.into(), options.sensible_downloads()),
             rate: Rate::new(options.max_rate.0),
             peers: Watches::default(),
             concurrency: AtomicU16::new(options.download_concurrency),

@@ -176,11 +176,16 @@ impl Options {
     /// The same, of another number that we are told.
     #[must_use]
     pub(crate) fn bearable(&self, told: u16) -> usize {
-        let told = usize::from(told);
-        let bearable = self.max_rate.0.map_or(told, |rate| {
-            usize::try_from(rate.get() / SLOWEST_DOWNLOAD).unwrap_or(told)
-        });
-        bearable.clamp(1, told)
+        self.sensible_downloads().clamp(1, usize::from(told))
+    }
+
+    /// How many downloads at once, of all peers together, get a sensible share of `--max-rate`.
+    #[must_use]
+    pub(crate) fn sensible_downloads(&self) -> usize {
+        let sensible = self.max_rate.0.map(|rate| rate.get() / SLOWEST_DOWNLOAD);
+        sensible.map_or(usize::MAX, |count| {
+            usize::try_from(count).unwrap_or(usize::MAX)
+        })
     }
 
     /// The first hour to fetch; `None`: all there are.

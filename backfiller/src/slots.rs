@@ -1,4 +1,5 @@
-//! `--max-downloads`: a slot for each download at once, of all workers together. A slow peer may have
+//! `--max-downloads`, and what `--max-rate` bears: a slot for each download at once, of all workers
+//! together. A slow peer may have
 //! many of them for long, but never those that others may come to want: while some have none,
 //! one for each of them is left, up to half of all there are. (The extras of a peer count as a peer of
 //! their own.)
@@ -14,7 +15,10 @@ pub struct Slots(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    /// `--max-downloads`.
     most: usize,
+    /// As many as get a sensible share of `--max-rate`; each peer has one all the same.
+    sensible: usize,
     taken: usize,
     /// How many each peer has that has a worker, or a slot yet.
     held: HashMap<Arc<str>, usize>,
@@ -23,11 +27,12 @@ struct State {
 }
 
 impl Slots {
-    /// So many slots.
+    /// So many slots, and no more than are sensible unless there are more peers.
     #[must_use]
-    pub fn new(most: usize) -> Slots {
+    pub fn new(most: usize, sensible: usize) -> Slots {
         Slots(Mutex::new(State {
             most,
+            sensible,
             taken: 0,
             held: HashMap::new(),
             waiting: VecDeque::new(),
@@ -76,14 +81,19 @@ impl Slots {
 }
 
 impl State {
+    /// How many there are now.
+    fn all(&self) -> usize {
+        self.most.min(self.sensible.max(self.held.len()))
+    }
+
     /// Gives what is free to those who wait.
     fn grant(&mut self) {
         let mut next = 0;
-        while self.taken < self.most
+        while self.taken < self.all()
             && let Some((peer, _)) = self.waiting.get(next)
         {
             let held = self.held.get(peer).copied().unwrap_or_default();
-            if held > 0 && self.taken + self.left_for_others() >= self.most {
+            if held > 0 && self.taken + self.left_for_others() >= self.all() {
                 next += 1;
                 continue;
             }
@@ -100,7 +110,7 @@ impl State {
 
     fn left_for_others(&self) -> usize {
         let without = self.held.values().filter(|held| **held == 0).count();
-        without.min(self.most / 2)
+        without.min(self.all() / 2)
     }
 
     fn release(&mut self, peer: &str) {
@@ -147,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_peer_leaves_one_for_each_of_the_others_and_the_bound_holds() {
-        let slots = Slots::new(4);
+        let slots = Slots::new(4, usize::MAX);
         for peer in ["slow", "quick", "third"] {
             slots.expect(&peer.into());
         }
@@ -172,7 +182,7 @@ mod tests {
     #[test]
     fn few_slots_for_many_peers_go_to_all_in_turn_and_a_dropped_wish_takes_none() {
         for most in [1, 2] {
-            let slots = Slots::new(most);
+            let slots = Slots::new(most, usize::MAX);
             let [one, two]: [Arc<str>; 2] = ["one", "two"].map(Into::into);
             for peer in ["a", "b", "c", "d"] {
                 slots.expect(&peer.into());
@@ -190,6 +200,22 @@ mod tests {
             drop(next.as_mut().now_or_never().unwrap());
             drop(next);
             assert_eq!(slots.lock().taken, 0);
+        }
+    }
+
+    #[test]
+    fn a_low_rate_is_shared_by_few_downloads_and_each_peer_has_one() {
+        // (--max-downloads, sensible, peers, slots)
+        let table = [(100, 4, 3, 4), (100, 1, 3, 3), (2, 1, 3, 2), (2, 4, 1, 2)];
+        for (most, sensible, peers, all) in table {
+            let slots = Slots::new(most, sensible);
+            let names: Vec<String> = (0..peers).map(|n| n.to_string()).collect();
+            names
+                .iter()
+                .for_each(|peer| slots.expect(&peer.as_str().into()));
+            let wishes = names.iter().chain(&names).chain(&names).chain(&names);
+            let taken: Vec<Slot> = wishes.filter_map(|peer| take(&slots, peer)).collect();
+            assert_eq!(taken.len(), all, "{most} {sensible} {peers}");
         }
     }
 }
