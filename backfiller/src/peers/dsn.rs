@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rand::seq::SliceRandom;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 
 /// Why a text is not a connection string. The text itself is not repeated: it may hold a
 /// password.
@@ -140,13 +141,91 @@ impl FromStr for Dsn {
     }
 }
 
+impl Dsn {
+    /// The same for each of its hosts alone, in the order in which they are to be tried.
+    pub(super) fn hosts(&self) -> Vec<(String, Config)> {
+        let all = &self.config;
+        let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
+        let is_odd = (!addresses.is_empty() && addresses.len() != hosts.len())
+            || (ports.len() > 1 && ports.len() != hosts.len());
+        if hosts.len() == 1 || is_odd {
+            // What is odd about it, the attempt tells.
+            return vec![(String::new(), all.clone())];
+        }
+        let each = hosts.iter().enumerate().map(|(n, host)| {
+            let mut one = without_hosts(all);
+            match host {
+                Host::Tcp(name) => one.host(name),
+                Host::Unix(path) => one.host_path(path),
+            };
+            if let Some(address) = addresses.get(n) {
+                one.hostaddr(*address);
+            }
+            if let Some(port) = ports.get(n).or(ports.first()) {
+                one.port(*port);
+            }
+            (shown(host), one)
+        });
+        let mut each: Vec<(String, Config)> = each.collect();
+        if all.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            each.shuffle(&mut rand::rng());
+        }
+        each
+    }
+}
+
+/// All that does not say where the database is.
+fn without_hosts(all: &Config) -> Config {
+    let mut config = Config::new();
+    config
+        .ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .channel_binding(all.get_channel_binding())
+        .target_session_attrs(all.get_target_session_attrs())
+        .load_balance_hosts(all.get_load_balance_hosts())
+        .keepalives(all.get_keepalives())
+        .keepalives_idle(all.get_keepalives_idle());
+    if let Some(user) = all.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        config.password(password);
+    }
+    if let Some(name) = all.get_dbname() {
+        config.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        config.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        config.application_name(name);
+    }
+    if let Some(time) = all.get_connect_timeout() {
+        config.connect_timeout(*time);
+    }
+    if let Some(time) = all.get_tcp_user_timeout() {
+        config.tcp_user_timeout(*time);
+    }
+    if let Some(time) = all.get_keepalives_interval() {
+        config.keepalives_interval(time);
+    }
+    if let Some(retries) = all.get_keepalives_retries() {
+        config.keepalives_retries(retries);
+    }
+    config
+}
+
+fn shown(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    }
+}
+
 /// Where it leads, and no more.
 impl fmt::Display for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = self.config.get_hosts().iter().map(|host| match host {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
-        });
+        let hosts = self.config.get_hosts().iter().map(shown);
         f.write_str(&hosts.collect::<Vec<_>>().join(","))?;
         if let Some(name) = self.config.get_dbname() {
             write!(f, " ({name})")?;
@@ -296,6 +375,41 @@ mod tests {
         }
         let quoted: Dsn = r"host=h password='se\'c ret'".parse().unwrap();
         assert_eq!(quoted.config.get_password(), Some(&b"se'c ret"[..]));
+    }
+
+    #[test]
+    fn each_host_is_tried_alone_with_all_else_as_it_is() {
+        let all = "user=u password=p dbname=d options=o connect_timeout=3 tcp_user_timeout=4 keepalives=0 \
+                   keepalives_idle=5 keepalives_interval=6 keepalives_retries=7 sslnegotiation=direct \
+                   target_session_attrs=read-write channel_binding=require sslmode=require";
+        // (hosts, each of them)
+        let table: [(&str, &[&str]); 5] = [
+            ("host=a", &["host=a"]),
+            ("host=a,b", &["host=a", "host=b"]),
+            (
+                "host=a,/run port=1,2",
+                &["host=a port=1", "host=/run port=2"],
+            ),
+            (
+                "host=a,b hostaddr=127.0.0.1,127.0.0.2 port=9",
+                &[
+                    "host=a hostaddr=127.0.0.1 port=9",
+                    "host=b hostaddr=127.0.0.2 port=9",
+                ],
+            ),
+            // The attempt tells what is wrong.
+            ("host=a,b port=1,2,3", &["host=a,b port=1,2,3"]),
+        ];
+        for (hosts, each) in table {
+            let dsn = |hosts: &str| format!("{hosts} {all}").parse::<Dsn>().unwrap();
+            let expected: Vec<Config> = each.iter().map(|hosts| dsn(hosts).config).collect();
+            let found: Vec<Config> = dsn(hosts).hosts().into_iter().map(|it| it.1).collect();
+            assert!(found == expected, "{hosts}: {found:?}");
+        }
+        let random: Dsn = "host=a,b,c load_balance_hosts=random".parse().unwrap();
+        let mut names: Vec<String> = random.hosts().into_iter().map(|it| it.0).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b", "c"]);
     }
 
     #[test]
