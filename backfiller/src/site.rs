@@ -1,37 +1,34 @@
 //! What a round sees of the world: a peer, this node's disk, and the clock.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
-use std::fmt::Display;
+mod compare;
+mod target;
+
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use common::http::InProgress;
 use common::names::{Channel, Quality};
-use common::segment::{Hour, SegmentPath};
-use common::store::{Stamp, Store};
+use common::segment::Hour;
+use common::store::Stamp;
 use common::tasks::Task;
-use reqwest::header::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 
+use self::compare::Compare;
+use self::target::Settled;
+pub use self::target::Target;
 use crate::Context;
 use crate::claims::Held;
 use crate::download::{self, DownloadError, Fetched};
 use crate::item::{ExtraPath, ExtrasDirectory, Item, Place};
-use crate::journal::{Journal, Matter, Novelty, shown};
+use crate::journal::{Matter, Novelty};
 use crate::metrics;
 use crate::options::Options;
-use crate::plan::{self, Action, Kind, Plan, Rules, Skip};
-use crate::refusals::Refusals;
-use crate::remote::{Listing, Remote, RemoteError};
-use crate::respite::Respite;
+use crate::plan::Rules;
+use crate::remote::RemoteError;
 use crate::round::RoundError;
-
-/// So many hours are remembered for each peer as settled: those of six years.
-const MOST_SETTLED: usize = 50_000;
 
 /// The outside of a round at one peer. A simulation has another.
 pub trait Site {
@@ -88,103 +85,6 @@ pub trait Site {
                 Some(limit) => timeout_at(limit, held.free()).await.unwrap_or_default(),
             }
         }
-    }
-}
-
-/// A peer, and what is known of it from earlier rounds. Clones know the same.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Its name.
-    pub peer: Arc<str>,
-    /// What its extras are called where slots are given out: they keep none from its segments.
-    pub(crate) extras: Arc<str>,
-    /// Its API.
-    pub remote: Remote,
-    /// What was said about it.
-    pub journal: Arc<Journal>,
-    /// The files that it did not give.
-    pub refusals: Arc<Refusals>,
-    /// How long it wants to be left alone.
-    respite: Arc<Respite>,
-    /// The hours of which there was nothing to do.
-    settled: Arc<Mutex<HashMap<Place, Settled>>>,
-    /// The hour that is looked at, for operators.
-    place: Arc<Mutex<Option<Place>>>,
-    hasher: RandomState,
-}
-
-/// An hour of which there was nothing to do: neither is there now, if neither side has changed.
-#[derive(Debug, Clone)]
-struct Settled {
-    /// The directory here.
-    here: Stamp,
-    /// The peer's entity tag, if it gives any.
-    tag: Option<HeaderValue>,
-    /// A hash of the peer's list.
-    body: u64,
-}
-
-impl Target {
-    /// A peer of which nothing is known.
-    #[must_use]
-    pub fn new(name: &str, remote: Remote) -> Target {
-        Target {
-            peer: name.into(),
-            extras: format!("{name} (extras)").into(),
-            remote,
-            journal: Arc::default(),
-            refusals: Arc::default(),
-            respite: Arc::default(),
-            settled: Arc::default(),
-            place: Arc::default(),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// The hour that is, or was last, looked at.
-    #[must_use]
-    pub fn place(&self) -> Option<Place> {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        place.clone()
-    }
-
-    /// Notes which hour is looked at.
-    pub(crate) fn set_place(&self, place: Option<&Place>) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place.cloned();
-    }
-
-    /// Logs and counts, once, a name that is none of ours.
-    fn note_bad_name(&self, place: &str, name: &str, error: &dyn Display) {
-        let novelty = self.journal.note(Matter::BadName, place, name);
-        if novelty != Novelty::Known {
-            metrics::BAD_NAMES.with_label_values(&[&*self.peer]).inc();
-        }
-        if novelty == Novelty::New {
-            let name = shown(name);
-            tracing::warn!(peer = &*self.peer, place, name, %error, "left a bad name");
-        }
-    }
-
-    fn settled(&self, place: &Place) -> Option<Settled> {
-        self.lock().get(place).cloned()
-    }
-
-    /// Notes that there is nothing to do about an hour, or that nobody knows.
-    fn settle(&self, place: &Place, settled: Option<Settled>) {
-        let mut all = self.lock();
-        match settled {
-            Some(settled) if all.len() < MOST_SETTLED || all.contains_key(place) => {
-                all.insert(place.clone(), settled);
-            }
-            _ => {
-                all.remove(place);
-            }
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Settled>> {
-        // A poisoned map is still a map.
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -377,83 +277,6 @@ impl Site for RealSite<'_> {
                     return outcome;
                 }
             }
-        }
-    }
-}
-
-/// All that it takes to compare an hour there with the one here.
-struct Compare {
-    store: Store,
-    target: Target,
-    place: Place,
-    rules: Rules,
-}
-
-impl Compare {
-    /// What of a listing is missing here, and whether nothing at all is left to be looked at.
-    /// Logs and counts what is to be said of the rest. Blocking.
-    fn missing(&self, listing: &Listing) -> Result<(Vec<Item>, bool), RoundError> {
-        let Place {
-            channel,
-            quality,
-            hour,
-        } = &self.place;
-        let there: Vec<Cow<'_, str>> = listing.names()?;
-        let list = |hour| self.store.hour_names(channel, quality, hour);
-        let here = list(*hour)?;
-        let kind = match quality.is_chat() {
-            true => Kind::Chat,
-            false => Kind::Video,
-        };
-        // Counts and logs what is none of ours here (SPEC §2).
-        self.store.hour(channel, quality, *hour)?;
-        let mut plan = plan::hour(*hour, kind, &here, &there, &self.rules);
-        let beside = plan.hours_beside();
-        for &beside in &beside {
-            plan.leave_twins(beside, &list(beside)?.files);
-        }
-        let nothing = beside.is_empty()
-            && plan
-                .actions
-                .iter()
-                .all(|(_, action)| matches!(action, Action::Skip(skip) if *skip != Skip::Recent));
-        Ok((self.sort_out(plan), nothing))
-    }
-
-    /// What to fetch, tombstones first. What is to be said of the others is said here.
-    fn sort_out(&self, plan: Plan<'_>) -> Vec<Item> {
-        let place = self.place.to_string();
-        let (mut tombstones, mut files, mut twins) = (Vec::new(), Vec::new(), 0);
-        for (name, action) in plan.actions {
-            match action {
-                Action::Download(segment) => files.push(Item::Segment(SegmentPath {
-                    channel: self.place.channel.clone(),
-                    quality: self.place.quality.clone(),
-                    segment,
-                })),
-                Action::DownloadBatch(batch) => {
-                    files.push(Item::Chat(self.place.clone(), batch));
-                }
-                Action::Bury(name) => tombstones.push(Item::Tombstone(self.place.clone(), name)),
-                Action::Skip(Skip::BadName(error)) => {
-                    self.target.note_bad_name(&place, name, &error);
-                }
-                Action::Skip(Skip::Twin) => twins += 1,
-                Action::Skip(_) => {}
-            }
-        }
-        self.note_twins(twins);
-        tombstones.append(&mut files);
-        tombstones
-    }
-
-    /// Counts, once, segments whose twins are here.
-    fn note_twins(&self, twins: u64) {
-        let new = self.target.journal.note_twins(&self.place, twins);
-        if new > 0 {
-            let counter = &metrics::SMALL_DIFFERENCE_SEGMENTS;
-            metrics::of(counter, &self.target.peer, &self.place).inc_by(new);
-            tracing::debug!(place = %self.place, twins, new, "left segments whose twins are here");
         }
     }
 }
