@@ -1,7 +1,7 @@
 //! What of each hour a peer has and this node has not: for operators, and as a gauge of bounded
 //! length whose sum is right all the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use common::names::{Channel, Quality};
@@ -29,49 +29,54 @@ fn incomplete() -> MutexGuard<'static, HashMap<String, Incomplete>> {
 /// The hours of a peer of which something is missing.
 #[derive(Debug, Default)]
 struct Incomplete {
-    hours: BTreeMap<Place, Missing>,
-    /// How many of them have a line.
-    lines: usize,
+    hours: BTreeMap<Place, u64>,
+    /// Those of them that have a line.
+    lines: BTreeSet<Place>,
     /// The sums of those that have none.
     rest: HashMap<(Channel, Quality), u64>,
-}
-
-/// What is missing of an hour.
-#[derive(Debug, Clone, Copy)]
-struct Missing {
-    files: u64,
-    has_line: bool,
 }
 
 impl Incomplete {
     fn set(&mut self, peer: &str, place: &Place, files: u64) {
         let before = self.hours.get(place).copied();
-        let has_line = match before {
-            None if files == 0 || self.hours.len() >= MOST_HOURS => return,
-            None => false,
-            Some(before) => before.has_line,
-        };
-        let is_listed = files > 0 && (has_line || self.lines < MOST_LINES);
-        let hour = place.hour.to_string();
-        match (has_line, is_listed) {
-            (_, true) => set_line(peer, place, &hour, files),
-            (true, false) => remove_line(peer, place, &hour),
-            (false, false) => {}
+        if before.is_none() && (files == 0 || self.hours.len() >= MOST_HOURS) {
+            return;
         }
-        self.lines = self.lines + usize::from(is_listed) - usize::from(has_line);
-        let was_in_rest = before.filter(|_| !has_line).map_or(0, |it| it.files);
-        let is_in_rest = if is_listed { 0 } else { files };
-        self.change_rest(peer, place, was_in_rest, is_in_rest);
+        let before = before.unwrap_or_default();
+        let had_line = self.lines.contains(place);
+        let has_line = files > 0 && (had_line || self.make_room(peer, place));
+        let hour = place.hour.to_string();
+        if has_line {
+            self.lines.insert(place.clone());
+            set_line(peer, place, &hour, files);
+        } else if had_line {
+            self.lines.remove(place);
+            remove_line(peer, place, &hour);
+        }
+        let in_rest = |is_listed: bool, files| if is_listed { 0 } else { files };
+        let (was, is) = (in_rest(had_line, before), in_rest(has_line, files));
+        self.change_rest(peer, place, was, is);
         match files {
             0 => self.hours.remove(place),
-            files => self.hours.insert(
-                place.clone(),
-                Missing {
-                    files,
-                    has_line: is_listed,
-                },
-            ),
+            files => self.hours.insert(place.clone(), files),
         };
+    }
+
+    /// True iff there is room for a line of this hour: the oldest of all lines makes room for a newer
+    /// one.
+    fn make_room(&mut self, peer: &str, place: &Place) -> bool {
+        if self.lines.len() < MOST_LINES {
+            return true;
+        }
+        let oldest = self.lines.first().filter(|oldest| *oldest < place);
+        let Some(oldest) = oldest.cloned() else {
+            return false;
+        };
+        self.lines.remove(&oldest);
+        remove_line(peer, &oldest, &oldest.hour.to_string());
+        let files = self.hours.get(&oldest).copied().unwrap_or_default();
+        self.change_rest(peer, &oldest, 0, files);
+        true
     }
 
     fn change_rest(&mut self, peer: &str, place: &Place, before: u64, now: u64) {
@@ -117,9 +122,9 @@ pub fn set(peer: &str, place: &Place, files: u64) {
 /// Says that a file of an hour is missing no more.
 pub fn one_less(peer: &str, place: &Place) {
     if let Some(incomplete) = incomplete().get_mut(peer)
-        && let Some(missing) = incomplete.hours.get(place)
+        && let Some(files) = incomplete.hours.get(place)
     {
-        let files = missing.files.saturating_sub(1);
+        let files = files.saturating_sub(1);
         incomplete.set(peer, place, files);
     }
 }
@@ -143,7 +148,7 @@ pub fn all(peer: Option<&str>) -> Vec<(String, Place, i64)> {
         if peer.is_some_and(|peer| peer != name) {
             continue;
         }
-        for (place, Missing { files, .. }) in &incomplete.hours {
+        for (place, files) in &incomplete.hours {
             let files = i64::try_from(*files).unwrap_or(i64::MAX);
             missing.push((name.clone(), place.clone(), files));
         }
@@ -189,9 +194,17 @@ mod tests {
             }
             let sum = hours as u64 * round;
             assert_eq!(page(peer), (MOST_LINES + 1, sum as f64));
+            // The newest ones have the lines: who has the page open looks at those.
+            let all = incomplete();
+            let lines = &all.get(peer).unwrap().lines;
+            assert!(
+                lines
+                    .iter()
+                    .eq((50..hours).map(place).collect::<Vec<_>>().iter())
+            );
         }
         let mut sum = 2 * hours;
-        // One of the lines, and one of the rest.
+        // One of the rest, and one of the lines.
         for hour in [0, hours - 1] {
             for _ in 0..2 {
                 one_less(peer, &place(hour));
