@@ -68,17 +68,6 @@ impl DownloadError {
         }
     }
 
-    /// True iff the peer itself would not give it, or gave something else: asking again soon is of
-    /// little use. That it has too much to do says nothing of the file.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            DownloadError::Remote(error) => !error.is_transport() && error.come_again().is_none(),
-            DownloadError::Mismatch(_) => true,
-            DownloadError::Store(_) => false,
-        }
-    }
-
     /// How long the peer wants to be left alone, if that is what it says.
     #[must_use]
     pub fn come_again(&self) -> Option<Duration> {

@@ -1,5 +1,6 @@
-//! Files that a peer lists and does not give, or gives wrong: it is asked for them again, but not in
-//! every round.
+//! Files that a peer lists and has not, or gives wrong: it is asked for them again, but not in
+//! every round. Answers that say nothing of the file (5xx, 429) are none of these: what it did not give
+//! in a bad hour of its own is not to wait when it is well again.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

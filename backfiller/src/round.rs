@@ -59,51 +59,35 @@ pub struct Task<'a> {
 /// and new footage is not to wait for them. Dropping the future anywhere leaves no temporary file.
 pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
     let mut round = Round::new(site, task, rng);
-    let ended = match round.everything().await {
-        Ok(()) => round.deferred().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        round.report.ended_early = true;
-        round.failed(error);
-    }
-    round.report
+    let outcome = round.everything().await;
+    round.end(outcome).await
 }
 
 /// Fetches extras; begins with none when this time is over, and ends when the last one has come. Dropping
 /// the future anywhere leaves no temporary file.
 pub async fn extras<S: Site, R: Rng>(site: &S, task: Task<'_>, time: Duration, rng: R) -> Report {
     let mut round = Round::new(site, task, rng);
-    let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1));
-    round.look_again = Some(site.now() + time);
-    let ended = match round.extras().await {
-        Ok(()) => round.deferred().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        round.failed(error);
-    }
-    round.report
+    round.look_again = Some(site.now() + delta(time));
+    let outcome = round.extras().await;
+    round.end(outcome).await
 }
 
 /// Goes through one hour of a quality. Dropping the future anywhere leaves no temporary file.
 pub async fn hour<S: Site, R: Rng>(site: &S, task: Task<'_>, place: &Place, rng: R) -> Report {
     let mut round = Round::new(site, task, rng);
-    let ended = match round.hour(place).await {
-        Ok(_) => round.deferred().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        round.failed(error);
-    }
+    let outcome = round.hour(place).await.map(|_| ());
     round.report.hours = 1;
-    round.report
+    round.end(outcome).await
 }
 
 /// When to look at the newest hours anew; `None`: never.
 fn look_again<S: Site>(site: &S, task: Task<'_>) -> Option<DateTime<Utc>> {
-    let interval = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1));
-    (!task.patient).then(|| site.now() + interval(task.options.interval))
+    (!task.patient).then(|| site.now() + delta(task.options.interval))
+}
+
+/// No interval is longer than a day.
+fn delta(time: Duration) -> TimeDelta {
+    TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1))
 }
 
 /// A rendition and the hours that the peer has of it.
@@ -125,8 +109,6 @@ struct Round<'a, S, R> {
     warnings: usize,
     /// Lists in a row that got no answer.
     silent: usize,
-    /// Downloads in a row that failed, in whatever hours.
-    in_a_row: usize,
     /// Hours of which the peer refused the files, since it sent one.
     refused: usize,
     look_again: Option<DateTime<Utc>>,
@@ -143,10 +125,22 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             backfilled: HashSet::new(),
             warnings: 0,
             silent: 0,
-            in_a_row: 0,
             refused: 0,
             look_again: look_again(site, task),
         }
+    }
+
+    /// Tries once more what other workers had in hand, unless it was of no use to go on.
+    async fn end(mut self, outcome: Result<(), RoundError>) -> Report {
+        let ended = match outcome {
+            Ok(()) => self.deferred().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            self.report.ended_early = true;
+            self.failed(error);
+        }
+        self.report
     }
 
     async fn everything(&mut self) -> Result<(), RoundError> {

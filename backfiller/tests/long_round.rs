@@ -39,10 +39,12 @@ struct SlowSite {
     here: RefCell<HashSet<Segment>>,
     /// From when on nothing can be had of what is listed.
     bad_from: Option<DateTime<Utc>>,
+    /// What it answers then; `None`: it stalls.
+    bad_with: Option<u16>,
     /// What the peer has deleted: all that starts before this.
     deleted: Cell<DateTime<Utc>>,
-    /// True iff it refuses all files that it lists.
-    refusing: Cell<bool>,
+    /// What it answers to who wants a file that it lists, if it refuses all.
+    refusing: Cell<Option<u16>>,
     /// What files it was asked for.
     asked: RefCell<Vec<String>>,
     /// What it refused.
@@ -82,6 +84,7 @@ impl SlowSite {
             there: there.collect(),
             here: RefCell::default(),
             bad_from: None,
+            bad_with: None,
             deleted: Cell::new(from),
             refusals: Refusals::default(),
             journal: Arc::default(),
@@ -177,19 +180,21 @@ impl Site for SlowSite {
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
         self.now.set(self.now.get() + self.pace.get());
         self.asked.borrow_mut().push(item.to_string());
-        if self.refusing.get() {
-            let (url, status) = ("sim".into(), reqwest::StatusCode::INTERNAL_SERVER_ERROR);
-            return Err(RemoteError::Http(HttpError::Status { url, status }).into());
+        if let Some(status) = self.refusing.get() {
+            return Err(refusal(status).into());
         }
         let Item::Segment(path) = item else {
             return Ok(Fetched::Downloaded { bytes: 1 });
         };
         let now = self.now.get();
         if self.bad_from.is_some_and(|bad| path.segment.start() >= bad) {
-            return Err(DownloadError::Remote(RemoteError::Stalled {
-                url: "sim".into(),
-                after: Duration::ZERO,
-            }));
+            return Err(match self.bad_with {
+                Some(status) => refusal(status).into(),
+                None => DownloadError::Remote(RemoteError::Stalled {
+                    url: "sim".into(),
+                    after: Duration::ZERO,
+                }),
+            });
         }
         let mut here = self.here.borrow_mut();
         here.insert(path.segment.clone());
@@ -201,6 +206,20 @@ impl Site for SlowSite {
         fetched.push((path.segment.clone(), now));
         assert!(fetched.len() < 10_000, "the round has no end");
         Ok(Fetched::Downloaded { bytes: 1 })
+    }
+}
+
+/// An answer of this status; 429 and 503 say when to come again.
+fn refusal(status: u16) -> RemoteError {
+    let (url, is_busy) = ("sim".into(), [429, 503].contains(&status));
+    let status = reqwest::StatusCode::from_u16(status).unwrap();
+    match is_busy {
+        true => RemoteError::Busy {
+            url,
+            status,
+            after: Duration::from_secs(1),
+        },
+        false => RemoteError::Http(HttpError::Status { url, status }),
     }
 }
 
@@ -287,10 +306,17 @@ fn the_oldest_hours_stay_first_however_long_the_round() {
 #[test]
 fn newest_hours_of_which_nothing_can_be_had_starve_no_older_ones() {
     let all = ["2026-01-02T01:00Z", "2026-01-02T06:00Z"];
-    for order in ["newest", "oldest", "random"] {
+    let table = [
+        ("newest", None),
+        ("oldest", None),
+        ("random", None),
+        ("newest", Some(503)),
+    ];
+    for (order, bad_with) in table {
         for bad_from in ["2026-01-02T05:00Z", "2026-01-02T04:00Z"] {
             let words = ["--order", order, "--interval", "10"];
             let mut site = SlowSite::new(&words, all, 60);
+            site.bad_with = bad_with;
             let bad_from = at(bad_from);
             site.bad_from = Some(bad_from);
             // Each file of the newest hours takes as long as an interval, and comes never.
@@ -299,7 +325,7 @@ fn newest_hours_of_which_nothing_can_be_had_starve_no_older_ones() {
             let good = site.there.iter().filter(|it| it.start() < bad_from);
             let here = site.here.borrow();
             let missing = good.filter(|it| !here.contains(it)).count();
-            assert_eq!(missing, 0, "{order} {bad_from}");
+            assert_eq!(missing, 0, "{order} {bad_with:?} {bad_from}");
         }
     }
 }
@@ -317,6 +343,12 @@ fn extras_come_beside_the_rounds_and_no_more_are_begun_when_their_time_is_over()
     // However little time there is, there is one more each time.
     let report = site.extras(time, begun, TimeDelta::seconds(60));
     assert_eq!(report.segments, 1);
+    // It has too much to do: none is asked for before the next pause.
+    site.refusing.set(Some(503));
+    site.asked.take();
+    let report = site.extras(time, begun, TimeDelta::zero());
+    assert_eq!((report.failures, site.asked.take().len()), (1, 1));
+    assert!(report.error.is_some());
 }
 
 #[test]
@@ -341,12 +373,12 @@ fn what_is_missing_of_an_hour_that_is_gone_is_forgotten_though_another_list_is_b
 }
 
 #[test]
-fn a_peer_that_refuses_a_few_files_of_each_hour_is_not_asked_for_all_of_them_each_round() {
+fn files_that_a_peer_lists_and_has_not_are_asked_for_less_and_less_often() {
     // Six files in each of 48 hours.
     let all = ["2026-01-01T00:00Z", "2026-01-03T00:00Z"];
     let site = SlowSite::new(&["--interval", "100"], all, 600);
     let files = site.there.len();
-    site.refusing.set(true);
+    site.refusing.set(Some(404));
     let round = |now: DateTime<Utc>| {
         let before = site.asked.borrow().len();
         site.round(&now.to_rfc3339(), TimeDelta::zero());
@@ -354,16 +386,36 @@ fn a_peer_that_refuses_a_few_files_of_each_hour_is_not_asked_for_all_of_them_eac
     };
     let begun = at("2026-01-03T03:00Z");
     for n in 0..100 {
-        // Three times ten in a row, whatever the hours.
-        let asked = round(begun + TimeDelta::seconds(10 * n));
-        assert!(asked <= 30, "{asked}");
+        round(begun + TimeDelta::seconds(10 * n));
     }
-    // In these 1,000 s at once, and after 0, 100, 300 and (some) 700 s; and none is left out.
+    // In these 1,000 s at once, and after 0, 100 and 300 s; and none is left out.
     let asked = site.asked.take();
-    assert!(asked.len() <= 5 * files, "{}", asked.len());
+    assert_eq!(asked.len(), 4 * files);
     assert_eq!(asked.into_iter().collect::<HashSet<_>>().len(), files);
     // What it gives in the end is fetched in one round.
-    site.refusing.set(false);
+    site.refusing.set(None);
     assert_eq!(round(begun + TimeDelta::hours(2)), files);
     assert_eq!(site.here.borrow().len(), files);
+}
+
+#[test]
+fn what_a_peer_did_not_give_in_a_bad_hour_of_its_own_is_fetched_as_soon_as_it_is_well_again() {
+    // Answers that say nothing of the file.
+    for status in [429, 500, 502, 503, 504] {
+        let all = ["2026-01-02T00:00Z", "2026-01-02T03:00Z"];
+        let site = SlowSite::new(&["--interval", "100"], all, 600);
+        site.refusing.set(Some(status));
+        let begun = at("2026-01-02T06:00Z");
+        let round = |n: i64| {
+            site.round(
+                &(begun + TimeDelta::seconds(100 * n)).to_rfc3339(),
+                TimeDelta::zero(),
+            )
+        };
+        for n in 0_i64..20 {
+            assert_eq!(round(n).segments, 0, "{status}");
+        }
+        site.refusing.set(None);
+        assert_eq!(round(20).segments, site.there.len() as u64, "{status}");
+    }
 }

@@ -21,7 +21,7 @@ pub enum RoundError {
     /// The peer lists an hour, and sends no file.
     #[error("{SUSPICIOUS} files in a row could not be had, the last one because {0}")]
     Refused(String),
-    /// The peer wants to be left alone, again and again.
+    /// The peer wants to be left alone, and these are only extras.
     #[error("it has too much to do: {0}")]
     Busy(String),
     /// Nothing can be written here.
@@ -49,8 +49,7 @@ impl RoundError {
     /// True iff going on would be of no use.
     pub(super) fn ends_the_round(&self) -> bool {
         match self {
-            RoundError::Remote(error) => error.come_again().is_some(),
-            RoundError::Store(_) | RoundError::Refused(_) => false,
+            RoundError::Remote(_) | RoundError::Store(_) | RoundError::Refused(_) => false,
             RoundError::Gone(_)
             | RoundError::Busy(_)
             | RoundError::DiskFull(_)

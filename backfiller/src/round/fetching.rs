@@ -71,7 +71,7 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
     {
         let mut downloads = downloads.fuse();
         let mut running = FuturesUnordered::new();
-        let (mut ended, mut refused) = (0, None);
+        let (mut ended, mut in_a_row, mut refused) = (0, 0, None);
         loop {
             // Each time anew: an operator may have changed it.
             while refused.is_none()
@@ -86,30 +86,35 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
             ended += 1;
             let mut reason = None;
             match &outcome {
-                // It was asked again and again already.
-                Err(error) if error.come_again().is_some() => {
+                Err(error) if self.is_to_wait(&item, error) => {
                     refused = Some(RoundError::Busy(error.to_string()));
                 }
                 Err(error) if !error.is_of_the_file() => {
-                    self.in_a_row += 1;
+                    in_a_row += 1;
                     reason = (!error.is_transport()).then(|| error.to_string());
                 }
-                Ok(Fetched::Downloaded { .. }) => (self.in_a_row, self.refused) = (0, 0),
-                Err(_) => self.in_a_row = 0,
+                Ok(Fetched::Downloaded { .. }) => (in_a_row, self.refused) = (0, 0),
+                Err(_) => in_a_row = 0,
                 Ok(_) => {}
             }
             let place = item.place();
             self.note(item, outcome)?;
-            if self.in_a_row >= SUSPICIOUS
+            if in_a_row >= SUSPICIOUS
                 && let Some(place) = place
             {
-                self.in_a_row = 0;
+                in_a_row = 0;
                 self.ask(&place).await?;
                 if refused.is_none() {
                     refused = reason.map(RoundError::Refused);
                 }
             }
         }
+    }
+
+    /// True iff the peer has too much to do to send an extra: the next pause is soon enough for it
+    /// and all others.
+    fn is_to_wait(&self, item: &Item, error: &DownloadError) -> bool {
+        !self.task.patient && matches!(item, Item::Extra(_)) && error.come_again().is_some()
     }
 
     /// Fails if the peer gives no answer.
@@ -151,7 +156,7 @@ impl<S: Site, R: Rng> Round<'_, S, R> {
             Err(error) => error,
         };
         self.report.failed_at(place.as_ref());
-        if error.is_refusal() {
+        if error.is_of_the_file() {
             let (now, interval) = (self.site.now(), self.task.options.interval);
             self.task.refusals.note(&item, now, interval);
         }
