@@ -83,6 +83,9 @@ fn peers(registry: &mut Registry, context: &Arc<Context>) {
         .field("last_error", "why it failed", |peer| {
             maybe(peer.0.status().last.and_then(|last| last.error))
         })
+        .field("extras_error", "why its extras failed", |peer| {
+            maybe(peer.0.status().extras_error)
+        })
         .done();
     let shared = Arc::clone(context);
     registry.function("peers()", "all peers", move || {
@@ -135,6 +138,7 @@ fn incomplete(registry: &mut Registry, context: &Arc<Context>) {
             let site = RealSite {
                 context: &shared,
                 target: &peer.0.target,
+                beside: false,
             };
             let rules = Rules::new(&shared.options, site.now());
             let looked = Caller::of(&call)?.wait(site.missing(&place, &rules))?;
@@ -226,6 +230,7 @@ fn backfill(
     let site = RealSite {
         context,
         target: &peer.target,
+        beside: false,
     };
     let task = Task {
         options: &context.options,

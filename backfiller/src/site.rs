@@ -1,6 +1,7 @@
 //! What a round sees of the world: a peer, this node's disk, and the clock.
 
 mod compare;
+mod lanes;
 mod target;
 
 use std::collections::BTreeSet;
@@ -23,11 +24,11 @@ use crate::Context;
 use crate::claims::Held;
 use crate::download::{self, DownloadError, Fetched};
 use crate::item::{ExtraPath, ExtrasDirectory, Item, Place};
-use crate::journal::{Matter, Novelty};
 use crate::metrics;
 use crate::options::Options;
 use crate::plan::Rules;
 use crate::remote::RemoteError;
+use crate::respite::MOST_TRIES;
 use crate::round::RoundError;
 
 /// The outside of a round at one peer. A simulation has another.
@@ -95,6 +96,9 @@ pub struct RealSite<'a> {
     pub context: &'a Context,
     /// The peer.
     pub target: &'a Target,
+    /// True iff extras are fetched beside the rounds: one at a time, and not again when the peer has too
+    /// much to do, so that no round waits for them.
+    pub beside: bool,
 }
 
 impl RealSite<'_> {
@@ -103,42 +107,62 @@ impl RealSite<'_> {
     where
         F: Future<Output = Result<T, RemoteError>>,
     {
-        loop {
+        let ask = || async {
             self.target.respite.over().await;
-            match ask().await {
-                Err(error) if self.may_ask_again(error.come_again()) => {}
-                Err(error) => return Err(error),
-                Ok(answer) => {
-                    self.target.respite.end();
-                    return Ok(answer);
-                }
+            (Instant::now(), ask().await)
+        };
+        let (outcome, waited) = self.patiently(RemoteError::come_again, ask).await;
+        if waited && outcome.is_ok() {
+            self.target.respite.was_of_use();
+        }
+        outcome
+    }
+
+    /// Asks for something, again and again if the peer wants to be left alone: not too often. Each
+    /// request says when it was begun. Gives true as well if it was asked more than once.
+    async fn patiently<T, E, F>(
+        &self,
+        come_again: fn(&E) -> Option<Duration>,
+        ask: impl Fn() -> F,
+    ) -> (Result<T, E>, bool)
+    where
+        F: Future<Output = (Instant, Result<T, E>)>,
+    {
+        let mut tries = 1;
+        loop {
+            let (begun, outcome) = ask().await;
+            match outcome.as_ref().err().and_then(come_again) {
+                Some(wish) if self.may_ask_again(wish, begun, tries) => tries += 1,
+                _ => return (outcome, tries > 1),
             }
         }
     }
 
     /// Leaves the peer alone if it wishes so. True iff it may be asked for the same again after that.
-    fn may_ask_again(&self, wish: Option<Duration>) -> bool {
-        let Some(wish) = wish else {
+    fn may_ask_again(&self, wish: Duration, begun: Instant, tries: u32) -> bool {
+        let Target { peer, respite, .. } = self.target;
+        metrics::BUSY.with_label_values(&[&**peer]).inc();
+        if self.beside || tries >= MOST_TRIES {
             return false;
-        };
-        let peer = &*self.target.peer;
-        metrics::BUSY.with_label_values(&[peer]).inc();
-        // It may say anything; so long a pause is one that it has between rounds as well.
-        let pause = wish.min(self.context.options.interval);
-        let journal = &self.target.journal;
-        if journal.note(Matter::Failed, "busy", "") == Novelty::New {
-            let seconds = wish.as_secs();
+        }
+        if respite.is_news() {
+            let (peer, seconds) = (&**peer, wish.as_secs());
             tracing::warn!(
                 peer,
                 seconds,
                 "the peer has too much to do and wants to be left alone: so it is, for an interval at most"
             );
         }
-        self.target.respite.begin(pause)
+        // It may say anything; so long a pause is one that it has between rounds as well.
+        respite.begin(wish.min(self.context.options.interval), begun)
     }
 
-    /// Fetches a file when there is a slot for it and the peer may be asked.
-    async fn fetch_once(&self, item: &Item, task: &Task) -> Result<Fetched, DownloadError> {
+    /// Fetches a file when there is a slot for it and the peer may be asked. Gives when that began, too.
+    async fn fetch_once(
+        &self,
+        item: &Item,
+        task: &Task,
+    ) -> (Instant, Result<Fetched, DownloadError>) {
         let taker = match item {
             Item::Extra(_) => &self.target.extras,
             _ => &self.target.peer,
@@ -154,10 +178,12 @@ impl RealSite<'_> {
             }
         };
         task.state("downloading");
+        let begun = Instant::now();
         let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
         let _in_flight = InProgress::new(gauge);
         let Target { peer, remote, .. } = self.target;
-        download::item(self.context, (peer, remote), item).await
+        let outcome = download::item(self.context, (peer, remote), item).await;
+        (begun, outcome)
     }
 }
 
@@ -167,7 +193,10 @@ impl Site for RealSite<'_> {
     }
 
     fn at_once(&self, _: &Options) -> usize {
-        self.context.at_once()
+        match self.beside {
+            true => 1,
+            false => self.target.lanes.of_round(self.context.at_once()),
+        }
     }
 
     async fn hours(
@@ -267,16 +296,16 @@ impl Site for RealSite<'_> {
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
         let task = Task::begin("download", || format!("{item} from {}", self.target.peer));
-        loop {
-            match self.fetch_once(item, &task).await {
-                Err(error) if self.may_ask_again(error.come_again()) => {}
-                outcome => {
-                    if matches!(outcome, Ok(Fetched::Downloaded { .. })) {
-                        self.target.respite.end();
-                    }
-                    return outcome;
-                }
-            }
+        let lanes = &self.target.lanes;
+        let _lane = match self.beside {
+            true => lanes.enter_beside(|| self.context.at_once()).await,
+            false => lanes.enter(),
+        };
+        let fetch = || self.fetch_once(item, &task);
+        let (outcome, waited) = self.patiently(DownloadError::come_again, fetch).await;
+        if waited && matches!(outcome, Ok(Fetched::Downloaded { .. })) {
+            self.target.respite.was_of_use();
         }
+        outcome
     }
 }

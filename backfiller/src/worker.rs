@@ -50,9 +50,6 @@ impl Worker {
         let watched = Arc::new(Watched::new(target, common::http::shown(peer.url())));
         context.peers.add(&watched);
         context.slots.expect(&watched.target.peer);
-        if !context.options.extras.is_empty() {
-            context.slots.expect(&watched.target.extras);
-        }
         let task = common::tasks::Task::begin("peer", || peer.name().to_owned());
         Worker {
             context,
@@ -115,17 +112,21 @@ impl Worker {
     }
 
     async fn round(&self, patient: bool) -> Report {
-        let (site, task) = self.task(patient);
-        round::run(&site, task, rng()).await
+        let (site, task) = self.task(patient, false);
+        let report = round::run(&site, task, rng()).await;
+        self.watched.target.respite.round_over();
+        report
     }
 
-    /// Fetches extras, and begins with none when the time is over.
+    /// Fetches extras, one at a time, and begins with none when the time is over.
     async fn extras(&self, time: Duration) {
         if self.context.options.extras.is_empty() {
             return;
         }
+        let name = &self.watched.target.extras;
+        let _expected = self.context.slots.expected(name);
         let start = Instant::now();
-        let (site, task) = self.task(false);
+        let (site, task) = self.task(false, true);
         let report = round::extras(&site, task, time, rng()).await;
         let Report {
             segments,
@@ -135,9 +136,15 @@ impl Worker {
             ..
         } = report;
         let seconds = rounded(start.elapsed());
+        let error = error.map(|error| error.to_string());
+        let is_news = self.watched.extras_done(error.clone());
         match error {
+            // Until they can be had again.
+            Some(error) if !is_news => {
+                tracing::debug!(segments, bytes, failures, seconds, error, "extras failed");
+            }
             Some(error) => {
-                tracing::warn!(segments, bytes, failures, seconds, %error, "extras failed");
+                tracing::warn!(segments, bytes, failures, seconds, error, "extras failed");
             }
             None if segments + failures > 0 => {
                 tracing::info!(segments, bytes, failures, seconds, "extras done");
@@ -146,11 +153,12 @@ impl Worker {
         }
     }
 
-    fn task(&self, patient: bool) -> (RealSite<'_>, Task<'_>) {
+    fn task(&self, patient: bool, beside: bool) -> (RealSite<'_>, Task<'_>) {
         let target = &self.watched.target;
         let site = RealSite {
             context: &self.context,
             target,
+            beside,
         };
         let task = Task {
             options: &self.context.options,
@@ -205,7 +213,6 @@ impl Drop for Worker {
         // The peer is gone: nobody knows what it has.
         missing::retain(&self.watched.target.peer, |_| false);
         self.context.slots.forget(&self.watched.target.peer);
-        self.context.slots.forget(&self.watched.target.extras);
         self.context.peers.remove(&self.watched);
     }
 }

@@ -14,6 +14,7 @@ use crate::metrics;
 use crate::refusals::Refusals;
 use crate::remote::Remote;
 use crate::respite::Respite;
+use crate::site::lanes::Lanes;
 
 /// So many hours are remembered for each peer as settled: those of six years.
 const MOST_SETTLED: usize = 50_000;
@@ -32,7 +33,9 @@ pub struct Target {
     /// The files that it did not give.
     pub refusals: Arc<Refusals>,
     /// How long it wants to be left alone.
-    pub(super) respite: Arc<Respite>,
+    pub(crate) respite: Arc<Respite>,
+    /// Its downloads.
+    pub(super) lanes: Arc<Lanes>,
     /// The hours of which there was nothing to do.
     settled: Arc<Mutex<HashMap<Place, Settled>>>,
     /// The hour that is looked at, for operators.
@@ -62,6 +65,7 @@ impl Target {
             journal: Arc::default(),
             refusals: Arc::default(),
             respite: Arc::default(),
+            lanes: Arc::default(),
             settled: Arc::default(),
             place: Arc::default(),
             hasher: RandomState::new(),
