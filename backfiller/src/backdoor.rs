@@ -13,12 +13,12 @@ use rand::rngs::StdRng;
 
 use crate::Context;
 use crate::item::Place;
-use crate::metrics;
 use crate::options::MOST_AT_ONCE;
 use crate::plan::Rules;
 use crate::round::{self, Report, Task};
 use crate::site::{RealSite, Site};
 use crate::watch::{LastRound, Watched};
+use crate::{metrics, missing};
 
 /// So many names of files are listed.
 const MOST_NAMES: usize = 2000;
@@ -31,7 +31,7 @@ struct Peer(Arc<Watched>);
 pub(crate) fn registry(context: &Arc<Context>) -> Registry {
     let mut registry = Registry::new("backfiller");
     peers(&mut registry, context);
-    missing(&mut registry, context);
+    incomplete(&mut registry, context);
     act(&mut registry, context);
     registry
 }
@@ -60,7 +60,7 @@ fn peers(registry: &mut Registry, context: &Arc<Context>) {
             "files that it has and this node has not",
             |peer| {
                 count(
-                    metrics::missing(Some(&peer.0.target.peer))
+                    missing::all(Some(&peer.0.target.peer))
                         .iter()
                         .map(|it| it.2)
                         .sum::<i64>(),
@@ -82,6 +82,9 @@ fn peers(registry: &mut Registry, context: &Arc<Context>) {
         })
         .field("last_error", "why it failed", |peer| {
             maybe(peer.0.status().last.and_then(|last| last.error))
+        })
+        .field("extras_error", "why its extras failed", |peer| {
+            maybe(peer.0.status().extras_error)
         })
         .done();
     let shared = Arc::clone(context);
@@ -108,16 +111,14 @@ fn last_round(last: LastRound) -> Map {
     ])
 }
 
-fn missing(registry: &mut Registry, context: &Arc<Context>) {
+fn incomplete(registry: &mut Registry, context: &Arc<Context>) {
     let listed = |peer: Option<&str>| -> Outcome {
-        let missing = metrics::missing(peer)
-            .into_iter()
-            .map(|(peer, place, files)| {
-                let mut map = of_place(&place);
-                map.insert("peer".into(), peer.into());
-                map.insert("files".into(), files.into());
-                Dynamic::from(map)
-            });
+        let missing = missing::all(peer).into_iter().map(|(peer, place, files)| {
+            let mut map = of_place(&place);
+            map.insert("peer".into(), peer.into());
+            map.insert("files".into(), files.into());
+            Dynamic::from(map)
+        });
         Ok(missing.collect::<Array>().into())
     };
     registry.function(
@@ -137,6 +138,7 @@ fn missing(registry: &mut Registry, context: &Arc<Context>) {
             let site = RealSite {
                 context: &shared,
                 target: &peer.0.target,
+                beside: false,
             };
             let rules = Rules::new(&shared.options, site.now());
             let looked = Caller::of(&call)?.wait(site.missing(&place, &rules))?;
@@ -228,11 +230,13 @@ fn backfill(
     let site = RealSite {
         context,
         target: &peer.target,
+        beside: false,
     };
     let task = Task {
         options: &context.options,
         peer: &peer.target.peer,
         journal: &peer.target.journal,
+        refusals: &peer.target.refusals,
         patient: true,
     };
     let work = round::hour(&site, task, place, StdRng::from_rng(&mut rand::rng()));

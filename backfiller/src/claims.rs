@@ -1,4 +1,5 @@
-//! Who downloads what: no two workers of this process fetch the same file at once.
+//! Who downloads what: no two workers of this process fetch the same file at once, nor twins of which
+//! one is enough.
 //!
 //! A file is in one hand for as long as its download keeps a sensible pace. One that has been
 //! slower loses the file, and ends, when the worker of a quick peer comes for it: a slow peer
@@ -7,6 +8,11 @@
 //! all are), takes nothing from anybody. Whoever has lost a file does not take it back out of another
 //! hand, so that it cannot go back and forth for ever; if nobody has it any more and it is still
 //! missing, it may try again.
+
+mod came;
+mod key;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -17,11 +23,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::came::Came;
+use self::key::Wanted;
+use crate::item::Item;
+
 /// Nobody loses a file before it has had it for so long.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every so many bytes give another second: at this pace a file is never lost.
-const SENSIBLE_PACE: u64 = 100_000;
+pub(crate) const SENSIBLE_PACE: u64 = 100_000;
 
 /// A small file takes as long as a request does, at any pace.
 const A_REQUEST: Duration = Duration::from_secs(1);
@@ -32,15 +42,26 @@ pub struct Claims(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By final path.
-    hands: HashMap<PathBuf, Arc<Hand>>,
+    hands: HashMap<key::Key, Arc<Hand>>,
     /// The peers whose last file came at a sensible pace.
     quick: HashSet<Arc<str>>,
+    /// What is here by now, though plans that are being worked on know nothing of it.
+    came: Came,
+}
+
+impl Known {
+    /// The hands that have this file, or a twin of it: two that are no twins of one another may.
+    fn in_the_way(&self, wanted: &Wanted) -> Vec<Arc<Hand>> {
+        let hands = wanted.keys().filter_map(|key| self.hands.get(&key));
+        let same = hands.filter(|hand| hand.wanted.is_same(wanted));
+        same.cloned().collect()
+    }
 }
 
 /// Who has a file, and how long it may keep it.
 #[derive(Debug)]
 struct Hand {
+    wanted: Wanted,
     /// The peers that it was to come from, one after the other; the last one has it now.
     peers: Vec<Arc<str>>,
     since: Instant,
@@ -51,8 +72,9 @@ struct Hand {
 }
 
 impl Hand {
-    fn new(peers: Vec<Arc<str>>) -> Arc<Hand> {
+    fn new(wanted: Wanted, peers: Vec<Arc<str>>) -> Arc<Hand> {
         Arc::new(Hand {
+            wanted,
             peers,
             since: Instant::now(),
             given: AtomicU64::new(0),
@@ -79,31 +101,42 @@ impl Claims {
     /// Takes a file in hand, to fetch it from a peer, until the claim is dropped.
     ///
     /// # Errors
-    /// [`Held`] if somebody else has it and is not slow, or took it from this peer, or this one is not
-    /// known to be quick.
-    pub fn claim(&self, file: &Path, peer: &str) -> Result<Claim, Held> {
+    /// [`Held`] if somebody else has it, or a twin of it, and is not slow, or took it from this peer, or
+    /// this one is not known to be quick.
+    pub fn claim(&self, item: &Item, peer: &str) -> Result<Claim, Held> {
+        let wanted = Wanted::of(item);
         let mut known = self.lock();
-        let mut peers = Vec::new();
-        if let Some(hand) = known.hands.get(file) {
-            let held = Held {
-                hand: Arc::clone(hand),
-                claims: self.clone(),
-                peer: hand.may_pass_to(peer).then(|| peer.into()),
-            };
-            if !(held.peer.is_some() && known.quick.contains(peer) && hand.is_slow()) {
-                return Err(held);
+        let in_the_way = known.in_the_way(&wanted);
+        for hand in &in_the_way {
+            let may_pass = hand.may_pass_to(peer);
+            if !(may_pass && known.quick.contains(peer) && hand.is_slow()) {
+                return Err(Held {
+                    hand: Arc::clone(hand),
+                    claims: self.clone(),
+                    peer: may_pass.then(|| peer.into()),
+                });
             }
+        }
+        let mut peers = Vec::new();
+        for hand in in_the_way {
             hand.lost.cancel();
-            peers.clone_from(&hand.peers);
+            peers.extend_from_slice(&hand.peers);
+            known.hands.remove(&hand.wanted.key);
         }
         peers.push(peer.into());
-        let hand = Hand::new(peers);
-        known.hands.insert(file.to_owned(), Arc::clone(&hand));
+        let key = wanted.key.clone();
+        let hand = Hand::new(wanted, peers);
+        known.hands.insert(key, Arc::clone(&hand));
         Ok(Claim {
             claims: self.clone(),
-            file: file.to_owned(),
             hand,
         })
+    }
+
+    /// Where the twins of a file are that have come since it was planned, or were seen to be here.
+    #[must_use]
+    pub fn twins(&self, item: &Item) -> Vec<PathBuf> {
+        self.lock().came.twins(&Wanted::of(item))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -116,7 +149,6 @@ impl Claims {
 #[derive(Debug)]
 pub struct Claim {
     claims: Claims,
-    file: PathBuf,
     hand: Arc<Hand>,
 }
 
@@ -138,6 +170,11 @@ impl Claim {
         self.hand
             .given
             .store(u64::from(u32::MAX) * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// Notes that it is here, as this file: its twins are not missing any more.
+    pub fn came(&self, file: &Path) {
+        self.claims.lock().came.note(&self.hand.wanted, file);
     }
 
     /// Notes that it could not be had from this peer.
@@ -178,10 +215,10 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let hands = &mut self.claims.lock().hands;
         if hands
-            .get(&self.file)
+            .get(&self.hand.wanted.key)
             .is_some_and(|hand| Arc::ptr_eq(hand, &self.hand))
         {
-            hands.remove(&self.file);
+            hands.remove(&self.hand.wanted.key);
         }
         self.hand.released.cancel();
     }
@@ -219,116 +256,5 @@ impl Held {
                 () = sleep_until(when) => {}
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::FutureExt;
-    use tokio::time::advance;
-
-    const FILE: &str = "f";
-
-    #[tokio::test(start_paused = true)]
-    async fn one_at_a_time_and_the_next_after_it() {
-        let claims = Claims::default();
-        let (a, b) = (Path::new("a"), Path::new("b"));
-        let first = claims.claim(a, "one").unwrap();
-        let held = claims.clone().claim(a, "two").unwrap_err();
-        let _other = claims.claim(b, "two").unwrap();
-        assert!(held.released().now_or_never().is_none());
-        assert!(held.free().now_or_never().is_none());
-        drop(first);
-        held.released().await;
-        held.free().await;
-        drop(claims.claim(a, "two").unwrap());
-    }
-
-    /// Has a peer fetch another file so fast.
-    async fn fetched(claims: &Claims, peer: &str, seconds: u64) {
-        let claim = claims.claim(Path::new("another"), peer).unwrap();
-        advance(Duration::from_secs(seconds)).await;
-        claim.received(100_000, Duration::ZERO);
-        claim.has_all();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_who_was_quick_takes_anything() {
-        let (claims, file) = (Claims::default(), Path::new(FILE));
-        let slow = claims.claim(file, "slow").unwrap();
-        advance(PATIENCE).await;
-        assert!(claims.claim(file, "unknown").is_err());
-        fetched(&claims, "slow too", 9).await;
-        assert!(claims.claim(file, "slow too").is_err());
-        fetched(&claims, "failing", 1).await;
-        claims
-            .claim(Path::new("another"), "failing")
-            .unwrap()
-            .failed();
-        assert!(claims.claim(file, "failing").is_err());
-        assert!(slow.lost().now_or_never().is_none());
-        let waiting = claims.claim(file, "quick").unwrap_err();
-        assert!(waiting.free().now_or_never().is_none());
-        fetched(&claims, "quick", 1).await;
-        waiting.free().await;
-        // What is there already, and only has to be put in its place, is nobody else's.
-        slow.has_all();
-        advance(PATIENCE * 9).await;
-        assert!(claims.claim(file, "quick").is_err());
-        drop(slow);
-        let slow = claims.claim(file, "slow").unwrap();
-        advance(PATIENCE).await;
-        let _quick = claims.claim(file, "quick").unwrap();
-        slow.lost().await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_one_loses_the_file_when_another_comes_and_does_not_take_it_back() {
-        let (claims, file) = (Claims::default(), Path::new(FILE));
-        for peer in ["slow", "quick", "third"] {
-            fetched(&claims, peer, 1).await;
-        }
-        let first = claims.claim(file, "slow").unwrap();
-        let waiting = claims.claim(file, "quick").unwrap_err();
-        let begun = Instant::now();
-        waiting.free().await;
-        assert_eq!(begun.elapsed(), PATIENCE);
-        // Nobody takes it from itself, and without anybody else it keeps it.
-        assert!(claims.claim(file, "slow").is_err());
-        assert!(first.lost().now_or_never().is_none());
-        let second = claims.claim(file, "quick").unwrap();
-        first.lost().await;
-        let lost = first.given_up();
-        lost.free().await;
-        // The first one's end has not set the file free.
-        let again = claims.claim(file, "slow").unwrap_err();
-        advance(PATIENCE * 2).await;
-        assert!(again.free().now_or_never().is_none());
-        assert!(claims.claim(file, "slow").is_err());
-        assert!(second.lost().now_or_never().is_none());
-        let third = claims.claim(file, "third").unwrap();
-        drop(second);
-        assert!(claims.claim(file, "slow").is_err());
-        drop(third);
-        drop(claims.claim(file, "slow").unwrap());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sensible_pace_and_our_own_delays_give_more_time() {
-        let (claims, file) = (Claims::default(), Path::new(FILE));
-        fetched(&claims, "two", 1).await;
-        let first = claims.claim(file, "one").unwrap();
-        for _ in 0..100 {
-            advance(Duration::from_secs(1)).await;
-            first.received(100_000, Duration::ZERO);
-            assert!(claims.claim(file, "two").is_err());
-        }
-        first.received(0, Duration::from_secs(5));
-        let waiting = claims.claim(file, "two").unwrap_err();
-        let begun = Instant::now();
-        waiting.free().await;
-        assert_eq!(begun.elapsed(), PATIENCE + Duration::from_secs(5));
-        drop(claims.claim(file, "two").unwrap());
     }
 }

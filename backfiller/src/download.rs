@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::store::{CommitError, FileWriter, SegmentWriter, Store, StoreError};
@@ -67,6 +68,15 @@ impl DownloadError {
         }
     }
 
+    /// How long the peer wants to be left alone, if that is what it says.
+    #[must_use]
+    pub fn come_again(&self) -> Option<Duration> {
+        match self {
+            DownloadError::Remote(error) => error.come_again(),
+            _ => None,
+        }
+    }
+
     /// True iff the connection failed rather than the content or the disk.
     #[must_use]
     pub fn is_transport(&self) -> bool {
@@ -74,8 +84,8 @@ impl DownloadError {
     }
 }
 
-/// Downloads a file from the peer of this name, unless it is here or another worker has it in
-/// hand; makes a tombstone. Ends early, and says that it is in another hand, when it is slow and
+/// Downloads a file from the peer of this name, unless it (or a twin) is here or another worker has it
+/// in hand; makes a tombstone. Ends early, and says that it is in another hand, when it is slow and
 /// another worker has taken it. Dropping the future anywhere leaves no temporary file.
 ///
 /// # Errors
@@ -90,12 +100,17 @@ pub async fn item(
         return bury(store.clone(), place.clone(), name.clone()).await;
     }
     let file = item.file(store);
-    let claim = match claims.claim(&file, peer) {
+    let claim = match claims.claim(item, peer) {
         Ok(claim) => claim,
         Err(held) => return Ok(Fetched::InHand(held)),
     };
-    if !is_missing(file, item.place().is_some()).await {
-        return Ok(Fetched::NoLongerMissing);
+    match look(file.clone(), claims.twins(item), item.place().is_some()).await {
+        Look::Missing => {}
+        Look::Here => {
+            claim.came(&file);
+            return Ok(Fetched::NoLongerMissing);
+        }
+        Look::NotWanted => return Ok(Fetched::NoLongerMissing),
     }
     let received = tokio::select! {
         received = receive(context, remote, item, &claim) => received.inspect_err(|_| claim.failed())?,
@@ -116,6 +131,7 @@ pub async fn item(
             return Err(DownloadError::Mismatch(mismatch));
         }
     };
+    claim.came(&file);
     drop(claim);
     Ok(match existed {
         true => Fetched::NoLongerMissing,
@@ -221,13 +237,30 @@ impl Writer {
     }
 }
 
-/// True iff neither the file is here nor, if there can be one, its tombstone: an hour's list may
-/// be minutes old when the last of it is downloaded.
-async fn is_missing(file: PathBuf, can_be_buried: bool) -> bool {
+/// How things are with a file that was missing when its hour was planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// It still is.
+    Missing,
+    /// It has come.
+    Here,
+    /// One of its twins has come, or its tombstone.
+    NotWanted,
+}
+
+/// Looks at a file again: an hour's list may be minutes old when the last of it is downloaded.
+async fn look(file: PathBuf, twins: Vec<PathBuf>, can_be_buried: bool) -> Look {
     let look = tokio::task::spawn_blocking(move || {
-        let is_buried = || can_be_buried && file.with_extension("tombstone").exists();
-        !(file.exists() || is_buried())
+        let is_buried = |file: &PathBuf| file.with_extension("tombstone").exists();
+        if file.exists() {
+            return Look::Here;
+        }
+        let is_twin_here = || twins.iter().any(|twin| twin.exists() && !is_buried(twin));
+        match (can_be_buried && is_buried(&file)) || is_twin_here() {
+            true => Look::NotWanted,
+            false => Look::Missing,
+        }
     });
     // In doubt it is downloaded: that an existing file is replaced cannot happen.
-    look.await.unwrap_or(true)
+    look.await.unwrap_or(Look::Missing)
 }

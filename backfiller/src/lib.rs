@@ -11,18 +11,22 @@ pub mod journal;
 mod leftovers;
 pub mod manager;
 pub mod metrics;
+pub mod missing;
 pub mod options;
 pub mod peers;
 pub mod plan;
 pub mod progress;
 pub mod queue;
 pub mod rate;
+pub mod refusals;
 pub mod remote;
 pub mod report;
+mod respite;
 pub mod retention;
 pub mod round;
 pub mod site;
 pub mod slots;
+mod twins;
 pub mod watch;
 pub mod worker;
 
@@ -73,7 +77,7 @@ impl Context {
             store: Store::new(&options.common.base_dir),
             client: HttpClient::new()?,
             claims: Claims::default(),
-            slots: Slots::new(options.max_downloads.into()),
+            slots: Slots::new(options.max_downloads.into(), options.sensible_downloads()),
             rate: Rate::new(options.max_rate.0),
             peers: Watches::default(),
             concurrency: AtomicU16::new(options.download_concurrency),

@@ -117,13 +117,14 @@ impl Manager {
 
     /// How many of these are not here: what failed at one peer may have come from another.
     async fn missing(&self, failed: HashSet<Item>) -> u64 {
-        let store = self.context.store.clone();
+        let (store, claims) = (self.context.store.clone(), self.context.claims.clone());
         let all = failed.len();
         let look = move || {
-            failed
-                .iter()
-                .filter(|item| !item.file(&store).exists())
-                .count()
+            let is_here = |item: &Item| {
+                let twins = claims.twins(item);
+                item.file(&store).exists() || twins.iter().any(|twin| twin.exists())
+            };
+            failed.iter().filter(|item| !is_here(item)).count()
         };
         let missing = tokio::task::spawn_blocking(look).await;
         missing.unwrap_or(all) as u64

@@ -1,7 +1,6 @@
 //! The backfiller's metrics (SPEC §8).
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 use common::metrics::{counter, gauge};
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
@@ -51,6 +50,15 @@ pub static BACKFILL_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Answers of a peer that has too much to do and says when to come again.
+pub static BUSY: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "backfill_busy",
+        "Answers 429 and 503 with Retry-After, which is heeded",
+        &["remote"],
+    )
+});
+
 /// Names that a peer listed and that are neither segments nor hours, each counted once.
 pub static BAD_NAMES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter(
@@ -91,8 +99,7 @@ pub static EXTRAS_BACKFILLED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
-/// Files that a peer has and that are still missing here, by hour; hours of which nothing is
-/// missing are left out.
+/// Files that a peer has and that are still missing here, by hour: see [`crate::missing`].
 pub static MISSING_SEGMENTS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauge(
         "backfill_missing_segments",
@@ -117,76 +124,6 @@ pub fn of(counters: &IntCounterVec, peer: &str, place: &Place) -> IntCounter {
     counters.with_label_values(&[peer, place.channel.as_str(), place.quality.as_str(), &hour])
 }
 
-/// The hours that [`MISSING_SEGMENTS`] has, by peer: a label cannot be found again otherwise.
-static INCOMPLETE: LazyLock<Mutex<HashMap<String, HashSet<Place>>>> = LazyLock::new(Mutex::default);
-
-fn incomplete() -> MutexGuard<'static, HashMap<String, HashSet<Place>>> {
-    // A poisoned map is still a map.
-    INCOMPLETE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Says how many files of an hour are missing. With 0 the hour leaves the page: a line for
-/// every hour of a year is of no use to anybody.
-pub fn set_missing(peer: &str, place: &Place, missing: u64) {
-    let mut incomplete = incomplete();
-    if missing == 0 {
-        if incomplete
-            .get_mut(peer)
-            .is_some_and(|places| places.remove(place))
-        {
-            remove_missing(peer, place);
-        }
-        return;
-    }
-    let places = incomplete.entry(peer.to_owned()).or_default();
-    if !places.contains(place) {
-        places.insert(place.clone());
-    }
-    let hour = place.hour.to_string();
-    let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
-    let missing = i64::try_from(missing).unwrap_or(i64::MAX);
-    MISSING_SEGMENTS.with_label_values(&labels).set(missing);
-}
-
-/// Forgets what was missing of all hours of a peer but those to keep.
-pub fn retain_missing(peer: &str, keep: impl Fn(&Place) -> bool) {
-    if let Some(places) = incomplete().get_mut(peer) {
-        places.retain(|place| {
-            let keep = keep(place);
-            if !keep {
-                remove_missing(peer, place);
-            }
-            keep
-        });
-    }
-}
-
-/// What is missing, by peer and hour: at one peer, or at all.
-#[must_use]
-pub fn missing(peer: Option<&str>) -> Vec<(String, Place, i64)> {
-    let mut missing = Vec::new();
-    for (name, places) in incomplete().iter() {
-        if peer.is_some_and(|peer| peer != name) {
-            continue;
-        }
-        for place in places {
-            let hour = place.hour.to_string();
-            let labels = [name, place.channel.as_str(), place.quality.as_str(), &hour];
-            let files = MISSING_SEGMENTS.with_label_values(&labels).get();
-            missing.push((name.clone(), place.clone(), files));
-        }
-    }
-    missing.sort_unstable_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-    missing
-}
-
-fn remove_missing(peer: &str, place: &Place) {
-    let hour = place.hour.to_string();
-    let labels = [peer, place.channel.as_str(), place.quality.as_str(), &hour];
-    // An error says that there was none.
-    let _ = MISSING_SEGMENTS.remove_label_values(&labels);
-}
-
 /// Makes the counters of the process visible from its start: a dashboard tells 0 from absent.
 pub fn register() {
     NODE_LIST_ERRORS.with_label_values(&[] as &[&str]);
@@ -196,6 +133,7 @@ pub fn register() {
 pub fn register_peer(name: &str) {
     BACKFILL_ERRORS.with_label_values(&[name]);
     BAD_NAMES.with_label_values(&[name]);
+    BUSY.with_label_values(&[name]);
     BYTES.with_label_values(&[name]);
     IN_FLIGHT.with_label_values(&[name]);
 }

@@ -4,20 +4,18 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::chat::{ChatBatch, ChatNameError};
 use common::names::{NameError, PathPart};
-use common::segment::{Hour, Segment, SegmentDuration, SegmentHash, SegmentNameError, SegmentType};
+use common::segment::{Hour, Segment, SegmentNameError, SegmentType};
 use common::store::HourNames;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::options::{Options, Order};
-
-/// How far the starts of twins may be apart.
-const TWIN_MICROS: u64 = 1000;
+use crate::twins::{TWIN_MICROS, Twins};
 
 /// The ending of a name that hides another.
 const TOMBSTONE: &str = ".tombstone";
@@ -317,31 +315,4 @@ fn stems<N: AsRef<str>>(names: &[N]) -> HashSet<&str> {
         .iter()
         .map(|name| name.as_ref().strip_suffix(TOMBSTONE));
     stems.flatten().collect()
-}
-
-/// Segments that are here, by all that twins have in common.
-struct Twins(HashMap<(SegmentHash, SegmentDuration, SegmentType), Vec<i64>>);
-
-impl Twins {
-    fn new(hour: Hour, files: &[String]) -> Twins {
-        let mut twins: HashMap<_, Vec<i64>> = HashMap::new();
-        for file in files {
-            if let Ok(segment) = Segment::parse(hour, file)
-                && let Some(key) = Twins::key(&segment)
-            {
-                twins.entry(key).or_default().push(segment.start_micros());
-            }
-        }
-        Twins(twins)
-    }
-
-    fn has(&self, segment: &Segment) -> bool {
-        let starts = Twins::key(segment).and_then(|key| self.0.get(&key));
-        let is_near = |start: &i64| start.abs_diff(segment.start_micros()) <= TWIN_MICROS;
-        starts.is_some_and(|starts| starts.iter().any(is_near))
-    }
-
-    fn key(segment: &Segment) -> Option<(SegmentHash, SegmentDuration, SegmentType)> {
-        Some((segment.hash()?, segment.duration(), segment.kind()))
-    }
 }

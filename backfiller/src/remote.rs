@@ -1,26 +1,27 @@
 //! A peer's HTTP API (SPEC §4), typed. All that comes from there is bounded in size and time,
 //! and nothing of it is trusted.
 
-use std::borrow::Cow;
-use std::fmt;
+mod content;
+mod error;
+mod listing;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use common::http::{HttpClient, HttpError, next_chunk, read_all, shown};
+use common::http::{HttpClient, read_all, shown};
 use common::names::{Channel, Quality};
 use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use url::Url;
 
+pub use self::content::Content;
+pub use self::error::RemoteError;
+use self::error::refusal;
+pub use self::listing::Listing;
 use crate::item::{ExtrasDirectory, Item, Place};
 
 /// The largest listing, unpacked: 250,000 names of segments take 20 MB.
 const MAX_LISTING: u64 = 64 * 1024 * 1024;
-
-/// The most names in a listing: an hour of segments of 0.1 s, of seven kinds each.
-const MAX_NAMES: usize = 250_000;
 
 /// The largest segment: ten seconds at 200 Mbit/s.
 const MAX_SEGMENT: u64 = 256 * 1024 * 1024;
@@ -40,85 +41,6 @@ const MAX_DOWNLOAD: Duration = Duration::from_secs(600);
 
 /// The same for a file of `--extras`.
 const MAX_EXTRA_DOWNLOAD: Duration = Duration::from_secs(4 * 3600);
-
-/// How much of a reason is repeated, in characters: it may quote what the peer sent.
-const MAX_REASON: usize = 200;
-
-/// Why a peer did not give what it was asked for. One line.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    /// The request failed.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    /// No head came.
-    #[error("{url} did not answer in {after:?}")]
-    Silent {
-        /// What was asked.
-        url: Box<str>,
-        /// How long was waited.
-        after: Duration,
-    },
-    /// The body stood still.
-    #[error("the body of {url} stood still for {after:?}")]
-    Stalled {
-        /// What was asked.
-        url: Box<str>,
-        /// How long was waited.
-        after: Duration,
-    },
-    /// The body came, but too slowly.
-    #[error("{url} did not end in {after:?}")]
-    Slow {
-        /// What was asked.
-        url: Box<str>,
-        /// How long was waited.
-        after: Duration,
-    },
-    /// Not a JSON array of strings.
-    #[error("{url} is not a list of names: {reason}")]
-    NotAList {
-        /// What was asked.
-        url: Box<str>,
-        /// What was found.
-        reason: String,
-    },
-    /// The body's end is not marked: nobody could tell whether all of it came.
-    #[error("{url} does not say where its body ends")]
-    NoEnd {
-        /// What was asked.
-        url: Box<str>,
-    },
-}
-
-impl RemoteError {
-    /// True iff the peer gave no answer at all: it may be down.
-    #[must_use]
-    pub fn is_silence(&self) -> bool {
-        matches!(
-            self,
-            RemoteError::Silent { .. } | RemoteError::Http(HttpError::NoResponse { .. })
-        )
-    }
-
-    /// True iff the peer does not have what it was asked for.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, RemoteError::Http(error) if error.status() == Some(StatusCode::NOT_FOUND))
-    }
-
-    /// True iff the connection failed us, before or in the middle of the answer, rather than
-    /// the answer itself.
-    #[must_use]
-    pub fn is_transport(&self) -> bool {
-        let in_the_middle = matches!(
-            self,
-            RemoteError::Stalled { .. }
-                | RemoteError::Slow { .. }
-                | RemoteError::Http(HttpError::Body { .. })
-        );
-        in_the_middle || self.is_silence()
-    }
-}
 
 /// A peer's API.
 #[derive(Debug, Clone)]
@@ -180,11 +102,7 @@ impl Remote {
         match response.status() {
             StatusCode::NOT_MODIFIED if known.is_some() => Ok(None),
             status if status.is_success() => self.read_listing(&url, response).await.map(Some),
-            status => Err(RemoteError::Http(HttpError::Status {
-                url: shown(&url),
-                status,
-                retry_after: None,
-            })),
+            _ => Err(refusal(&url, &response)),
         }
     }
 
@@ -252,9 +170,11 @@ impl Remote {
         url: &Url,
         request: RequestBuilder,
     ) -> Result<Response, RemoteError> {
-        match timeout(self.stall, self.client.send_ok(purpose, request)).await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(self.silent(url)),
+        let sent = timeout(self.stall, self.client.send(purpose, request)).await;
+        let response = sent.map_err(|_| self.silent(url))??;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(refusal(url, &response)),
         }
     }
 
@@ -285,133 +205,9 @@ impl Remote {
     }
 }
 
-/// A listing as it came. Reading it takes a while if it is large: do so on a blocking thread.
-#[derive(Debug, Clone)]
-pub struct Listing {
-    body: Bytes,
-    url: Box<str>,
-    tag: Option<HeaderValue>,
-}
-
-impl Listing {
-    /// The entity tag with which to ask whether it has changed; not every peer gives one.
-    #[must_use]
-    pub fn tag(&self) -> Option<&HeaderValue> {
-        self.tag.as_ref()
-    }
-
-    /// The list as it came: two that are the same to the byte say the same.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The names in it, which may be anything.
-    ///
-    /// # Errors
-    /// [`RemoteError::NotAList`].
-    pub fn names(&self) -> Result<Vec<Cow<'_, str>>, RemoteError> {
-        let mut json = serde_json::Deserializer::from_slice(&self.body);
-        let names = json.deserialize_seq(Names);
-        let names = names.and_then(|names| json.end().map(|()| names));
-        names.map_err(|error| RemoteError::NotAList {
-            url: self.url.clone(),
-            reason: error.to_string().chars().take(MAX_REASON).collect(),
-        })
-    }
-}
-
-/// Reads a bounded list of names, borrowing them where nothing in them is escaped.
-struct Names;
-
-impl<'de> Visitor<'de> for Names {
-    type Value = Vec<Cow<'de, str>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON array of strings")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut names = Vec::new();
-        while let Some(Name(name)) = items.next_element()? {
-            if names.len() == MAX_NAMES {
-                let message = format_args!("more than {MAX_NAMES} names");
-                return Err(A::Error::custom(message));
-            }
-            names.push(name);
-        }
-        Ok(names)
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// A file's content, piece by piece.
-#[derive(Debug)]
-pub struct Content {
-    response: Response,
-    stall: Duration,
-    received: u64,
-    limit: u64,
-    /// How long was waited for the peer; what else takes time is not its fault.
-    waited: Duration,
-    time_limit: Duration,
-}
-
-impl Content {
-    /// The next piece; `None` at the proper end.
-    ///
-    /// # Errors
-    /// [`RemoteError`] if it broke off, stood still, or is larger than any file of its kind.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, RemoteError> {
-        let left = self.time_limit.saturating_sub(self.waited);
-        let begun = Instant::now();
-        let piece = timeout(self.stall.min(left), next_chunk(&mut self.response)).await;
-        self.waited += begun.elapsed();
-        let Ok(piece) = piece else {
-            let url = shown(self.response.url());
-            return Err(match self.waited < self.time_limit {
-                true => RemoteError::Stalled {
-                    url,
-                    after: self.stall,
-                },
-                false => RemoteError::Slow {
-                    url,
-                    after: self.time_limit,
-                },
-            });
-        };
-        let Some(piece) = piece? else {
-            return Ok(None);
-        };
-        self.received += piece.len() as u64;
-        if self.received > self.limit {
-            return Err(self.too_large());
-        }
-        Ok(Some(piece))
-    }
-
-    fn too_large(&self) -> RemoteError {
-        RemoteError::Http(HttpError::TooLarge {
-            url: shown(self.response.url()),
-            kind: "file",
-            limit: self.limit,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn listing(body: impl Into<Bytes>) -> Listing {
-        Listing {
-            body: body.into(),
-            url: "http://a/files".into(),
-            tag: None,
-        }
-    }
 
     #[test]
     fn parts_are_encoded_and_put_behind_the_peers_own_path() {
@@ -427,47 +223,5 @@ mod tests {
             let url = remote.url(&["files", channel.as_str(), quality.as_str()]);
             assert_eq!(url.as_str(), format!("{begin}files/a%20b/%C3%BC%25%3F%23x"));
         }
-    }
-
-    #[test]
-    fn names_are_read_and_nothing_else() {
-        let good = listing(r#" ["a.ts", "b\/\u00e4", ""] "#);
-        assert_eq!(good.names().unwrap(), ["a.ts", "b/ä", ""]);
-        assert!(listing("[]").names().unwrap().is_empty());
-        let table = [
-            ("", "EOF"),
-            ("<html>", "expected value"),
-            (r#"{"a": "b"}"#, "expected a JSON array of strings"),
-            (r#""a""#, "expected a JSON array of strings"),
-            (r#"["a", 1]"#, "invalid type: integer"),
-            (r#"["a", ["b"]]"#, "invalid type: sequence"),
-            (r#"["a", null]"#, "invalid type: null"),
-            (r#"["a""#, "EOF"),
-            (r#"["a"] x"#, "trailing characters"),
-            (r#"["\ud800"]"#, "hex escape"),
-        ];
-        for (body, reason) in table {
-            let error = listing(body).names().unwrap_err().to_string();
-            assert!(
-                error.starts_with("http://a/files is not a list of names: "),
-                "{error}"
-            );
-            assert!(error.contains(reason), "{body}: {error}");
-        }
-        assert!(listing(b"[\"\xff\"]".to_vec()).names().is_err());
-    }
-
-    #[test]
-    fn the_number_of_names_and_the_length_of_an_error_are_bounded() {
-        let many = |count: usize| {
-            let names = vec!["\"\""; count];
-            listing(format!("[{}]", names.join(",")))
-        };
-        assert_eq!(many(MAX_NAMES).names().unwrap().len(), MAX_NAMES);
-        let error = many(MAX_NAMES + 1).names().unwrap_err().to_string();
-        assert!(error.contains("more than 250000 names"), "{error}");
-        let quoted = listing(format!("\"{}\"", "\\n".repeat(100_000)));
-        let error = quoted.names().unwrap_err().to_string();
-        assert!(error.len() < 300 && !error.contains('\n'), "{error}");
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::item::{Item, Place};
-use crate::metrics;
 use crate::round::RoundError;
+use crate::{metrics, missing};
 
-/// So many hours are told apart in a report.
+/// So many hours are told apart in a report, the newest ones.
 const MOST_HOURS: usize = 1000;
 
 /// So many of them are in the line of the log.
@@ -30,7 +30,11 @@ pub struct Report {
     pub failed: Vec<Item>,
     /// Why not all listings could be had (the first reason). The peer counts as failing then.
     pub error: Option<RoundError>,
+    /// True iff something ended it before all was looked at.
+    pub ended_early: bool,
     by_hour: BTreeMap<Place, Hourly>,
+    /// True iff there were more of them.
+    has_more_hours: bool,
 }
 
 /// An hour of a round.
@@ -39,21 +43,21 @@ struct Hourly {
     missing: u64,
     done: u64,
     failed: u64,
-    /// Still missing.
-    left: u64,
 }
 
 impl Report {
     /// Notes that so many files of an hour are missing.
-    pub(crate) fn plan(&mut self, peer: &str, place: &Place, missing: usize) {
-        let missing = missing as u64;
-        self.missing += missing;
-        metrics::set_missing(peer, place, missing);
-        let known = self.by_hour.contains_key(place);
-        if known || (missing > 0 && self.by_hour.len() < MOST_HOURS) {
+    pub(crate) fn plan(&mut self, peer: &str, place: &Place, files: usize) {
+        let files = files as u64;
+        self.missing += files;
+        missing::set(peer, place, files);
+        if files > 0 || self.by_hour.contains_key(place) {
             let hourly = self.by_hour.entry(place.clone()).or_default();
-            hourly.missing = hourly.missing.max(hourly.done + missing);
-            hourly.left = missing;
+            hourly.missing = hourly.missing.max(hourly.done + files);
+        }
+        if self.by_hour.len() > MOST_HOURS {
+            self.by_hour.pop_first();
+            self.has_more_hours = true;
         }
     }
 
@@ -68,11 +72,8 @@ impl Report {
     }
 
     pub(crate) fn no_longer_missing(&mut self, peer: &str, place: Option<&Place>) {
-        if let Some(hourly) = self.hourly(place)
-            && let Some(place) = place
-        {
-            hourly.left = hourly.left.saturating_sub(1);
-            metrics::set_missing(peer, place, hourly.left);
+        if let Some(place) = place {
+            missing::one_less(peer, place);
         }
     }
 
@@ -85,13 +86,6 @@ impl Report {
 
     fn hourly(&mut self, place: Option<&Place>) -> Option<&mut Hourly> {
         self.by_hour.get_mut(place?)
-    }
-
-    /// Forgets what earlier rounds found missing of hours that the peer has no more.
-    pub(crate) fn publish(&self, peer: &str) {
-        if self.error.is_none() && self.by_hour.len() < MOST_HOURS {
-            metrics::retain_missing(peer, |place| self.by_hour.contains_key(place));
-        }
     }
 
     /// The hours of which something was missing, newest first, for the log.
@@ -113,7 +107,9 @@ impl Report {
             );
         }
         if self.by_hour.len() > MOST_SHOWN {
-            let _ = write!(text, "; and {} more", self.by_hour.len() - MOST_SHOWN);
+            let at_least = if self.has_more_hours { "at least " } else { "" };
+            let more = self.by_hour.len() - MOST_SHOWN;
+            let _ = write!(text, "; and {at_least}{more} more");
         }
         text
     }

@@ -2,6 +2,9 @@
 //! No more than an hour's list is in memory at any time. All that it knows of the world comes
 //! through a [`Site`], so that a test can replay a bad day.
 
+mod error;
+mod fetching;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,29 +12,20 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::names::{Channel, Quality};
 use common::segment::Hour;
-use common::store::StoreError;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use rand::Rng;
 use rand::seq::SliceRandom;
-use tokio::time::Instant;
 
-use crate::claims::{Held, PATIENCE};
-use crate::download::{DownloadError, Fetched};
+pub use self::error::RoundError;
+use crate::claims::Held;
 use crate::item::{ExtrasDirectory, Item, Place};
 use crate::journal::{Journal, Matter, Novelty};
-use crate::metrics;
 use crate::options::Options;
 use crate::plan::{self, Rules};
 use crate::queue::{Next, Queue};
-use crate::remote::RemoteError;
+use crate::refusals::Refusals;
 pub use crate::report::Report;
 use crate::site::Site;
-
-/// After so many downloads in a row that failed, other than by what the file is, we ask whether the
-/// peer is there at all, rather than wait for the timeouts of an hour's list. If it is, but sends
-/// no files, the hour is left.
-const SUSPICIOUS: usize = 10;
+use crate::{metrics, missing};
 
 /// After so many hours that were left so, without a file in between, the round is over.
 const MOST_REFUSED: usize = 3;
@@ -44,59 +38,6 @@ const MOST_SILENT: usize = 3;
 /// number of segments that failed.
 const MOST_WARNINGS: usize = 20;
 
-/// So many files that another worker has in hand, or that could not be downloaded, are
-/// remembered until the end of the round; what is beyond is looked at in the next one.
-pub(crate) const MOST_REMEMBERED: usize = 10_000;
-
-/// What stops a round, or a part of it.
-#[derive(Debug, thiserror::Error)]
-pub enum RoundError {
-    /// A listing of the peer.
-    #[error(transparent)]
-    Remote(#[from] RemoteError),
-    /// The peer failed us again and again, and then did not even list an hour.
-    #[error("it has stopped answering: {0}")]
-    Gone(RemoteError),
-    /// A directory here.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The peer lists an hour, and sends no file.
-    #[error("{SUSPICIOUS} files in a row could not be had, the last one because {0}")]
-    Refused(String),
-    /// Nothing can be written here.
-    #[error("nothing can be written here: {0}")]
-    DiskClosed(DownloadError),
-    /// No room here.
-    #[error("there is no room for more: {0}")]
-    DiskFull(DownloadError),
-    /// A blocking thread panicked, or the process is ending.
-    #[error("a thread that compares listings was lost: {0}")]
-    Thread(#[from] tokio::task::JoinError),
-}
-
-impl RoundError {
-    /// True iff the peer does not have what it was asked for.
-    fn is_not_found(&self) -> bool {
-        matches!(self, RoundError::Remote(error) if error.is_not_found())
-    }
-
-    /// True iff there was no answer.
-    fn is_silence(&self) -> bool {
-        matches!(self, RoundError::Remote(error) if error.is_silence())
-    }
-
-    /// True iff going on would be of no use.
-    fn ends_the_round(&self) -> bool {
-        match self {
-            RoundError::Remote(_) | RoundError::Store(_) | RoundError::Refused(_) => false,
-            RoundError::Gone(_)
-            | RoundError::DiskFull(_)
-            | RoundError::DiskClosed(_)
-            | RoundError::Thread(_) => true,
-        }
-    }
-}
-
 /// A round that is to be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Task<'a> {
@@ -106,44 +47,47 @@ pub struct Task<'a> {
     pub peer: &'a str,
     /// What was said about it.
     pub journal: &'a Arc<Journal>,
+    /// The files that it did not give in earlier rounds.
+    pub refusals: &'a Refusals,
     /// True: waits, at the end, for files that other workers have in hand, and takes over if
-    /// they fail or are slow. False: does not wait long, and looks at the newest hours anew
-    /// whenever an interval has passed.
+    /// they fail or are slow, and asks for what was refused, too. False: does not wait long, and
+    /// looks at the newest hours anew whenever an interval has passed.
     pub patient: bool,
 }
 
-/// Goes once through all that a peer has. Dropping the future anywhere leaves no temporary file.
+/// Goes once through all that a peer has, but extras only if it is patient: those may take hours,
+/// and new footage is not to wait for them. Dropping the future anywhere leaves no temporary file.
 pub async fn run<S: Site, R: Rng>(site: &S, task: Task<'_>, rng: R) -> Report {
     let mut round = Round::new(site, task, rng);
-    let ended = match round.everything().await {
-        Ok(()) => round.deferred().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        round.failed(error);
-    }
-    round.report.publish(task.peer);
-    round.report
+    let outcome = round.everything().await;
+    round.end(outcome).await
+}
+
+/// Fetches extras; begins with none when this time is over, and ends when the last one has come. Dropping
+/// the future anywhere leaves no temporary file.
+pub async fn extras<S: Site, R: Rng>(site: &S, task: Task<'_>, time: Duration, rng: R) -> Report {
+    let mut round = Round::new(site, task, rng);
+    round.look_again = Some(site.now() + delta(time));
+    let outcome = round.extras().await;
+    round.end(outcome).await
 }
 
 /// Goes through one hour of a quality. Dropping the future anywhere leaves no temporary file.
 pub async fn hour<S: Site, R: Rng>(site: &S, task: Task<'_>, place: &Place, rng: R) -> Report {
     let mut round = Round::new(site, task, rng);
-    let ended = match round.hour(place).await {
-        Ok(_) => round.deferred().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        round.failed(error);
-    }
+    let outcome = round.hour(place).await.map(|_| ());
     round.report.hours = 1;
-    round.report
+    round.end(outcome).await
 }
 
 /// When to look at the newest hours anew; `None`: never.
 fn look_again<S: Site>(site: &S, task: Task<'_>) -> Option<DateTime<Utc>> {
-    let interval = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1));
-    (!task.patient).then(|| site.now() + interval(task.options.interval))
+    (!task.patient).then(|| site.now() + delta(task.options.interval))
+}
+
+/// No interval is longer than a day.
+fn delta(time: Duration) -> TimeDelta {
+    TimeDelta::from_std(time).unwrap_or(TimeDelta::days(1))
 }
 
 /// A rendition and the hours that the peer has of it.
@@ -184,6 +128,19 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             refused: 0,
             look_again: look_again(site, task),
         }
+    }
+
+    /// Tries once more what other workers had in hand, unless it was of no use to go on.
+    async fn end(mut self, outcome: Result<(), RoundError>) -> Report {
+        let ended = match outcome {
+            Ok(()) => self.deferred().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            self.report.ended_early = true;
+            self.failed(error);
+        }
+        self.report
     }
 
     async fn everything(&mut self) -> Result<(), RoundError> {
@@ -241,7 +198,10 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             gone_through.insert(hour);
             self.report.hours = gone_through.len();
         }
-        self.extras().await
+        match self.task.patient {
+            true => self.extras().await,
+            false => Ok(()),
+        }
     }
 
     /// True iff it is time to look at the newest hours anew.
@@ -267,18 +227,29 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
                 match self.site.hours(channel, quality).await {
                     Ok(hours) => {
                         self.silent = 0;
-                        all.push(Listed {
+                        let listed = Listed {
                             channel: channel.clone(),
                             quality: quality.clone(),
                             hours,
-                        });
+                        };
+                        self.forget_all_but(&listed);
+                        all.push(listed);
                     }
                     // One of them is the reason if there is none of them.
                     Err(error) if error.is_silence() && all.is_empty() && silence.is_none() => {
                         self.silent += 1;
                         silence = Some(error);
                     }
-                    Err(error) => self.endured(error)?,
+                    Err(error) => {
+                        if error.is_not_found() {
+                            self.forget_all_but(&Listed {
+                                channel: channel.clone(),
+                                quality: quality.clone(),
+                                hours: BTreeSet::new(),
+                            });
+                        }
+                        self.endured(error)?;
+                    }
                 }
             }
         }
@@ -293,6 +264,17 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
             now,
         );
         Ok((all, edge))
+    }
+
+    /// Forgets what earlier rounds found missing of hours that the peer has no more, or that are too
+    /// old by now. Another list that cannot be had says nothing of these.
+    fn forget_all_but(&self, listed: &Listed) {
+        let rules = self.rules();
+        missing::retain(self.task.peer, |place| {
+            let is_of_list = (&place.channel, &place.quality) == (&listed.channel, &listed.quality);
+            let is_there = listed.hours.contains(&place.hour) && !rules.is_too_old(place.hour);
+            !is_of_list || is_there
+        });
     }
 
     /// Plans an hour of a quality and downloads what is missing. True iff all of it was tried.
@@ -333,171 +315,6 @@ impl<'a, S: Site, R: Rng> Round<'a, S, R> {
         let novelty = self.task.journal.note(Matter::Failed, "extras", &directory);
         if novelty == Novelty::New {
             tracing::info!(directory, "the peer has no such extras");
-        }
-    }
-
-    /// Fetches files, but starts no more when it is time to look at the newest hours. True iff
-    /// all were started.
-    async fn complete(&mut self, items: Vec<Item>) -> Result<bool, RoundError> {
-        let (site, all) = (self.site, items.len());
-        let look_again = self.look_again;
-        let in_time = move |first: bool| first || look_again.is_none_or(|at| site.now() < at);
-        let items = items.into_iter().enumerate();
-        let downloads = items
-            .take_while(|(n, _)| in_time(*n == 0))
-            .map(|(_, item)| async move {
-                let outcome = site.fetch(&item).await;
-                (item, outcome)
-            });
-        Ok(self.drain(downloads).await? == all)
-    }
-
-    /// Tries once more what other workers had in hand: they may have failed, or be slow.
-    async fn deferred(&mut self) -> Result<(), RoundError> {
-        let (site, patient) = (self.site, self.task.patient);
-        // For all of them together: the next round is near.
-        let wait = PATIENCE.min(self.task.options.interval);
-        let limit = (!patient).then(|| Instant::now() + wait);
-        let deferred = std::mem::take(&mut self.deferred);
-        let downloads = deferred.into_iter().map(|(item, mut held)| async move {
-            loop {
-                site.free(&held, limit).await;
-                match site.fetch(&item).await {
-                    Ok(Fetched::InHand(still)) if patient => held = still,
-                    outcome => return (item, outcome),
-                }
-            }
-        });
-        self.drain(downloads).await?;
-        Ok(())
-    }
-
-    /// Completes downloads, as many at once as we were told, and notes what became of each. If
-    /// many fail in a row, asks whether the peer is there at all. Gives how many there were.
-    async fn drain<D>(&mut self, downloads: impl Iterator<Item = D>) -> Result<usize, RoundError>
-    where
-        D: Future<Output = (Item, Result<Fetched, DownloadError>)>,
-    {
-        let mut downloads = downloads.fuse();
-        let mut running = FuturesUnordered::new();
-        let (mut ended, mut in_a_row, mut refused) = (0, 0, None);
-        loop {
-            // Each time anew: an operator may have changed it.
-            while refused.is_none()
-                && running.len() < self.site.at_once(self.task.options)
-                && let Some(download) = downloads.next()
-            {
-                running.push(download);
-            }
-            let Some((item, outcome)) = running.next().await else {
-                return refused.map_or(Ok(ended), Err);
-            };
-            ended += 1;
-            let mut reason = None;
-            match &outcome {
-                Err(error) if !error.is_of_the_file() => {
-                    in_a_row += 1;
-                    reason = (!error.is_transport()).then(|| error.to_string());
-                }
-                Ok(Fetched::Downloaded { .. }) => (in_a_row, self.refused) = (0, 0),
-                Err(_) => in_a_row = 0,
-                Ok(_) => {}
-            }
-            let place = item.place();
-            self.note(item, outcome)?;
-            if in_a_row >= SUSPICIOUS
-                && let Some(place) = place
-            {
-                in_a_row = 0;
-                self.ask(&place).await?;
-                if refused.is_none() {
-                    refused = reason.map(RoundError::Refused);
-                }
-            }
-        }
-    }
-
-    /// Fails if the peer gives no answer.
-    async fn ask(&self, place: &Place) -> Result<(), RoundError> {
-        match self.site.missing(place, &self.rules()).await {
-            Err(RoundError::Remote(error)) if error.is_silence() => Err(RoundError::Gone(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts and logs what became of a file.
-    fn note(
-        &mut self,
-        item: Item,
-        outcome: Result<Fetched, DownloadError>,
-    ) -> Result<(), RoundError> {
-        let place = item.place();
-        let error = match outcome {
-            Ok(Fetched::Downloaded { bytes }) => {
-                self.downloaded(&item, place, bytes);
-                return Ok(());
-            }
-            Ok(Fetched::Buried) => {
-                tracing::debug!(tombstone = %item, "made a tombstone");
-                return Ok(());
-            }
-            Ok(Fetched::NoLongerMissing) => {
-                self.report
-                    .no_longer_missing(self.task.peer, place.as_ref());
-                return Ok(());
-            }
-            Ok(Fetched::InHand(held)) => {
-                if self.deferred.len() < MOST_REMEMBERED {
-                    self.deferred.push((item, held));
-                }
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        self.report.failed_at(place.as_ref());
-        let mismatch = matches!(error, DownloadError::Mismatch(_));
-        match (&place, mismatch) {
-            (Some(place), true) => {
-                metrics::of(&metrics::HASH_MISMATCHES, self.task.peer, place).inc()
-            }
-            _ => self.count_error(),
-        }
-        let name = item.to_string();
-        let what = match mismatch {
-            true => "discarded a file that is not what its name says",
-            false => "cannot fetch a file",
-        };
-        if self.is_news(&name) {
-            tracing::warn!(file = name, %error, "{what}");
-        } else {
-            tracing::debug!(file = name, %error, "{what}");
-        }
-        if self.report.failed.len() < MOST_REMEMBERED {
-            self.report.failed.push(item);
-        }
-        if error.is_disk_full() {
-            return Err(RoundError::DiskFull(error));
-        }
-        match error.is_disk_closed() {
-            true => Err(RoundError::DiskClosed(error)),
-            false => Ok(()),
-        }
-    }
-
-    /// What is logged and counted is what was downloaded, not what was missing (SPEC §6).
-    fn downloaded(&mut self, item: &Item, place: Option<Place>, bytes: u64) {
-        tracing::debug!(file = %item, bytes, "downloaded");
-        let peer = self.task.peer;
-        self.report.downloaded(peer, place.as_ref(), bytes);
-        let Some(place) = place else {
-            metrics::EXTRAS_BACKFILLED.with_label_values(&[peer]).inc();
-            return;
-        };
-        metrics::of(&metrics::SEGMENTS_BACKFILLED, peer, &place).inc();
-        if !self.backfilled.contains(&place) {
-            let labels = [peer, place.channel.as_str(), place.quality.as_str()];
-            metrics::HOURS_BACKFILLED.with_label_values(&labels).inc();
-            self.backfilled.insert(place);
         }
     }
 

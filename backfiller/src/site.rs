@@ -1,35 +1,34 @@
 //! What a round sees of the world: a peer, this node's disk, and the clock.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
-use std::fmt::Display;
+mod compare;
+mod lanes;
+mod target;
+
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::hash::{BuildHasher, Hash};
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use common::http::InProgress;
 use common::names::{Channel, Quality};
-use common::segment::{Hour, SegmentPath};
-use common::store::{Stamp, Store};
+use common::segment::Hour;
+use common::store::Stamp;
 use common::tasks::Task;
-use reqwest::header::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 
+use self::compare::Compare;
+use self::target::Settled;
+pub use self::target::Target;
 use crate::Context;
 use crate::claims::Held;
 use crate::download::{self, DownloadError, Fetched};
 use crate::item::{ExtraPath, ExtrasDirectory, Item, Place};
-use crate::journal::{Journal, Matter, Novelty, shown};
 use crate::metrics;
 use crate::options::Options;
-use crate::plan::{self, Action, Kind, Plan, Rules, Skip};
-use crate::remote::{Listing, Remote};
+use crate::plan::Rules;
+use crate::remote::RemoteError;
 use crate::round::RoundError;
-
-/// So many hours are remembered for each peer as settled: those of six years.
-const MOST_SETTLED: usize = 50_000;
 
 /// The outside of a round at one peer. A simulation has another.
 pub trait Site {
@@ -89,94 +88,6 @@ pub trait Site {
     }
 }
 
-/// A peer, and what is known of it from earlier rounds. Clones know the same.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Its name.
-    pub peer: Arc<str>,
-    /// Its API.
-    pub remote: Remote,
-    /// What was said about it.
-    pub journal: Arc<Journal>,
-    /// The hours of which there was nothing to do.
-    settled: Arc<Mutex<HashMap<Place, Settled>>>,
-    /// The hour that is looked at, for operators.
-    place: Arc<Mutex<Option<Place>>>,
-    hasher: RandomState,
-}
-
-/// An hour of which there was nothing to do: neither is there now, if neither side has changed.
-#[derive(Debug, Clone)]
-struct Settled {
-    /// The directory here.
-    here: Stamp,
-    /// The peer's entity tag, if it gives any.
-    tag: Option<HeaderValue>,
-    /// A hash of the peer's list.
-    body: u64,
-}
-
-impl Target {
-    /// A peer of which nothing is known.
-    #[must_use]
-    pub fn new(name: &str, remote: Remote) -> Target {
-        Target {
-            peer: name.into(),
-            remote,
-            journal: Arc::default(),
-            settled: Arc::default(),
-            place: Arc::default(),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// The hour that is, or was last, looked at.
-    #[must_use]
-    pub fn place(&self) -> Option<Place> {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        place.clone()
-    }
-
-    /// Notes which hour is looked at.
-    pub(crate) fn set_place(&self, place: Option<&Place>) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place.cloned();
-    }
-
-    /// Logs and counts, once, a name that is none of ours.
-    fn note_bad_name(&self, place: &str, name: &str, error: &dyn Display) {
-        let novelty = self.journal.note(Matter::BadName, place, name);
-        if novelty != Novelty::Known {
-            metrics::BAD_NAMES.with_label_values(&[&*self.peer]).inc();
-        }
-        if novelty == Novelty::New {
-            let name = shown(name);
-            tracing::warn!(peer = &*self.peer, place, name, %error, "left a bad name");
-        }
-    }
-
-    fn settled(&self, place: &Place) -> Option<Settled> {
-        self.lock().get(place).cloned()
-    }
-
-    /// Notes that there is nothing to do about an hour, or that nobody knows.
-    fn settle(&self, place: &Place, settled: Option<Settled>) {
-        let mut all = self.lock();
-        match settled {
-            Some(settled) if all.len() < MOST_SETTLED || all.contains_key(place) => {
-                all.insert(place.clone(), settled);
-            }
-            _ => {
-                all.remove(place);
-            }
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Settled>> {
-        // A poisoned map is still a map.
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A peer by HTTP, and the disk.
 #[derive(Debug, Clone, Copy)]
 pub struct RealSite<'a> {
@@ -184,6 +95,92 @@ pub struct RealSite<'a> {
     pub context: &'a Context,
     /// The peer.
     pub target: &'a Target,
+    /// True iff extras are fetched beside the rounds: one at a time, and not again when the peer has too
+    /// much to do, so that no round waits for them.
+    pub beside: bool,
+}
+
+impl RealSite<'_> {
+    /// Asks the peer for a list of this name, later if it wants to be left alone now.
+    async fn ask<T, F>(&self, name: impl Hash, ask: impl Fn() -> F) -> Result<T, RemoteError>
+    where
+        F: Future<Output = Result<T, RemoteError>>,
+    {
+        let ask = || async {
+            self.target.respite.over().await;
+            ask().await
+        };
+        self.patiently(name, RemoteError::come_again, ask).await
+    }
+
+    /// Asks for a thing, again if the peer wants to be left alone: not too often.
+    async fn patiently<T, E, F>(
+        &self,
+        thing: impl Hash,
+        come_again: fn(&E) -> Option<Duration>,
+        ask: impl Fn() -> F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let thing = self.target.hasher.hash_one(thing);
+        let mut tries = 1;
+        loop {
+            let outcome = ask().await;
+            match outcome.as_ref().err().and_then(come_again) {
+                Some(wish) if self.may_ask_again(thing, tries, wish) => tries += 1,
+                Some(_) => return outcome,
+                None => {
+                    if outcome.is_ok() {
+                        self.target.respite.gave(thing);
+                    }
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Leaves the peer alone if it wishes so. True iff it may be asked for the same again after that.
+    fn may_ask_again(&self, thing: u64, tries: u32, wish: Duration) -> bool {
+        let Target { peer, respite, .. } = self.target;
+        metrics::BUSY.with_label_values(&[&**peer]).inc();
+        if self.beside {
+            return false;
+        }
+        if respite.is_news() {
+            let (peer, seconds) = (&**peer, wish.as_secs());
+            tracing::warn!(
+                peer,
+                seconds,
+                "the peer has too much to do and wants to be left alone: so it is, for an interval at most"
+            );
+        }
+        // It may say anything; so long a pause is one that it has between rounds as well.
+        respite.begin(thing, tries, wish.min(self.context.options.interval))
+    }
+
+    /// Fetches a file when there is a slot for it and the peer may be asked.
+    async fn fetch_once(&self, item: &Item, task: &Task) -> Result<Fetched, DownloadError> {
+        let taker = match item {
+            Item::Extra(_) => &self.target.extras,
+            _ => &self.target.peer,
+        };
+        let _slot = loop {
+            task.state("leaving the peer alone, as it wishes");
+            self.target.respite.over().await;
+            // Before the file is in hand: whoever waits for a slot keeps it from nobody.
+            task.state("waiting for one of --max-downloads");
+            let slot = self.context.slots.acquire(taker).await;
+            if !self.target.respite.is_on() {
+                break slot;
+            }
+        };
+        task.state("downloading");
+        let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
+        let _in_flight = InProgress::new(gauge);
+        let Target { peer, remote, .. } = self.target;
+        download::item(self.context, (peer, remote), item).await
+    }
 }
 
 impl Site for RealSite<'_> {
@@ -192,7 +189,10 @@ impl Site for RealSite<'_> {
     }
 
     fn at_once(&self, _: &Options) -> usize {
-        self.context.at_once()
+        match self.beside {
+            true => 1,
+            false => self.target.lanes.of_round(self.context.at_once()),
+        }
     }
 
     async fn hours(
@@ -200,7 +200,10 @@ impl Site for RealSite<'_> {
         channel: &Channel,
         quality: &Quality,
     ) -> Result<BTreeSet<Hour>, RoundError> {
-        let listing = self.target.remote.hours(channel, quality).await?;
+        let remote = &self.target.remote;
+        let listing = self
+            .ask((channel, quality), || remote.hours(channel, quality))
+            .await?;
         let target = self.target.clone();
         let place = format!("{channel}/{quality}");
         let read = move || {
@@ -233,7 +236,8 @@ impl Site for RealSite<'_> {
         // Of an hour that has changed here the peer's list is wanted, changed or not.
         let known = known.filter(|known| here.is_some_and(|(stamp, _)| stamp == known.here));
         let tag = known.as_ref().and_then(|known| known.tag.as_ref());
-        let Some(listing) = self.target.remote.hour(place, tag).await? else {
+        let remote = &self.target.remote;
+        let Some(listing) = self.ask(place, || remote.hour(place, tag)).await? else {
             return Ok(Vec::new());
         };
         let body = self.target.hasher.hash_one(listing.body());
@@ -262,7 +266,8 @@ impl Site for RealSite<'_> {
     }
 
     async fn missing_extras(&self, directory: &ExtrasDirectory) -> Result<Vec<Item>, RoundError> {
-        let listing = self.target.remote.extras(directory).await?;
+        let remote = &self.target.remote;
+        let listing = self.ask(directory, || remote.extras(directory)).await?;
         let (target, store) = (self.target.clone(), self.context.store.clone());
         let directory = directory.clone();
         let compare = move || {
@@ -288,93 +293,13 @@ impl Site for RealSite<'_> {
     }
 
     async fn fetch(&self, item: &Item) -> Result<Fetched, DownloadError> {
-        // Before the file is in hand: whoever waits for a slot keeps it from nobody.
         let task = Task::begin("download", || format!("{item} from {}", self.target.peer));
-        task.state("waiting for one of --max-downloads");
-        let _slot = self.context.slots.acquire(&self.target.peer).await;
-        task.state("downloading");
-        let gauge = metrics::IN_FLIGHT.with_label_values(&[&*self.target.peer]);
-        let _in_flight = InProgress::new(gauge);
-        let Target { peer, remote, .. } = self.target;
-        download::item(self.context, (peer, remote), item).await
-    }
-}
-
-/// All that it takes to compare an hour there with the one here.
-struct Compare {
-    store: Store,
-    target: Target,
-    place: Place,
-    rules: Rules,
-}
-
-impl Compare {
-    /// What of a listing is missing here, and whether nothing at all is left to be looked at.
-    /// Logs and counts what is to be said of the rest. Blocking.
-    fn missing(&self, listing: &Listing) -> Result<(Vec<Item>, bool), RoundError> {
-        let Place {
-            channel,
-            quality,
-            hour,
-        } = &self.place;
-        let there: Vec<Cow<'_, str>> = listing.names()?;
-        let list = |hour| self.store.hour_names(channel, quality, hour);
-        let here = list(*hour)?;
-        let kind = match quality.is_chat() {
-            true => Kind::Chat,
-            false => Kind::Video,
+        let lanes = &self.target.lanes;
+        let _lane = match self.beside {
+            true => lanes.enter_beside(|| self.context.at_once()).await,
+            false => lanes.enter(),
         };
-        // Counts and logs what is none of ours here (SPEC §2).
-        self.store.hour(channel, quality, *hour)?;
-        let mut plan = plan::hour(*hour, kind, &here, &there, &self.rules);
-        let beside = plan.hours_beside();
-        for &beside in &beside {
-            plan.leave_twins(beside, &list(beside)?.files);
-        }
-        let nothing = beside.is_empty()
-            && plan
-                .actions
-                .iter()
-                .all(|(_, action)| matches!(action, Action::Skip(skip) if *skip != Skip::Recent));
-        Ok((self.sort_out(plan), nothing))
-    }
-
-    /// What to fetch, tombstones first. What is to be said of the others is said here.
-    fn sort_out(&self, plan: Plan<'_>) -> Vec<Item> {
-        let place = self.place.to_string();
-        let (mut tombstones, mut files) = (Vec::new(), Vec::new());
-        for (name, action) in plan.actions {
-            match action {
-                Action::Download(segment) => files.push(Item::Segment(SegmentPath {
-                    channel: self.place.channel.clone(),
-                    quality: self.place.quality.clone(),
-                    segment,
-                })),
-                Action::DownloadBatch(batch) => {
-                    files.push(Item::Chat(self.place.clone(), batch));
-                }
-                Action::Bury(name) => tombstones.push(Item::Tombstone(self.place.clone(), name)),
-                Action::Skip(Skip::BadName(error)) => {
-                    self.target.note_bad_name(&place, name, &error);
-                }
-                Action::Skip(Skip::Twin) => self.note_twin(&place, name),
-                Action::Skip(_) => {}
-            }
-        }
-        tombstones.append(&mut files);
-        tombstones
-    }
-
-    fn note_twin(&self, place: &str, name: &str) {
-        let journal = &self.target.journal;
-        if journal.note(Matter::Twin, place, name) == Novelty::Known {
-            return;
-        }
-        let hour = self.place.hour.to_string();
-        let (channel, quality) = (self.place.channel.as_str(), self.place.quality.as_str());
-        metrics::SMALL_DIFFERENCE_SEGMENTS
-            .with_label_values(&[&*self.target.peer, channel, quality, &hour])
-            .inc();
-        tracing::debug!(place, name, "left a segment whose twin is here");
+        let fetch = || self.fetch_once(item, &task);
+        self.patiently(item, DownloadError::come_again, fetch).await
     }
 }

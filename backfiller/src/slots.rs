@@ -1,6 +1,8 @@
-//! `--max-downloads`: a slot for each download at once, of all workers together. A slow peer may have
+//! `--max-downloads`, and what `--max-rate` bears: a slot for each download at once, of all workers
+//! together. A slow peer may have
 //! many of them for long, but never those that others may come to want: while some have none,
-//! one for each of them is left, up to half of all there are.
+//! one for each of them is left, up to half of all there are. (The extras of a peer count as a peer of
+//! their own, while some are fetched.)
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,38 +15,63 @@ pub struct Slots(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    /// `--max-downloads`.
     most: usize,
+    /// As many as get a sensible share of `--max-rate`; each peer has one all the same.
+    sensible: usize,
     taken: usize,
-    /// How many each peer has that has a worker, or a slot yet.
-    held: HashMap<Arc<str>, usize>,
+    /// Each peer that is expected, or has a slot yet.
+    peers: HashMap<Arc<str>, Share>,
     /// Who wants one, first come first.
     waiting: VecDeque<(Arc<str>, oneshot::Sender<()>)>,
 }
 
+/// What is known of a peer.
+#[derive(Debug, Default)]
+struct Share {
+    /// How many slots it has.
+    held: usize,
+    /// How often it is expected: where its URL has changed, the new worker comes before the old one is
+    /// gone.
+    expected: usize,
+}
+
 impl Slots {
-    /// So many slots.
+    /// So many slots, and no more than are sensible unless there are more peers.
     #[must_use]
-    pub fn new(most: usize) -> Slots {
+    pub fn new(most: usize, sensible: usize) -> Slots {
         Slots(Mutex::new(State {
             most,
+            sensible,
             taken: 0,
-            held: HashMap::new(),
+            peers: HashMap::new(),
             waiting: VecDeque::new(),
         }))
     }
 
-    /// Notes that a peer may want some: one is left for it.
+    /// Notes that a peer may want some, until it is forgotten as often: one is left for it.
     pub fn expect(&self, peer: &Arc<str>) {
-        self.lock().held.entry(Arc::clone(peer)).or_default();
+        let mut state = self.lock();
+        state.peers.entry(Arc::clone(peer)).or_default().expected += 1;
+        state.grant();
     }
 
     /// Notes that a peer is gone.
     pub fn forget(&self, peer: &str) {
         let mut state = self.lock();
-        if state.held.get(peer) == Some(&0) {
-            state.held.remove(peer);
-        }
+        state.change(peer, |share| {
+            share.expected = share.expected.saturating_sub(1)
+        });
         state.grant();
+    }
+
+    /// Expects a peer until the guard is dropped.
+    pub(crate) fn expected(&self, peer: &Arc<str>) -> Expected<'_> {
+        self.expect(peer);
+        Expected {
+            slots: self,
+            peer: Arc::clone(peer),
+        }
     }
 
     /// Waits for a slot. Dropping the future anywhere leaves none taken.
@@ -75,14 +102,30 @@ impl Slots {
 }
 
 impl State {
+    /// How many there are now.
+    fn all(&self) -> usize {
+        // Whoever is expected by nobody has one, too.
+        self.most.min(self.sensible.max(self.peers.len()).max(1))
+    }
+
+    /// Changes what is known of a peer, and forgets it if that is nothing.
+    fn change(&mut self, peer: &str, change: impl FnOnce(&mut Share)) {
+        if let Some(share) = self.peers.get_mut(peer) {
+            change(share);
+            if (share.held, share.expected) == (0, 0) {
+                self.peers.remove(peer);
+            }
+        }
+    }
+
     /// Gives what is free to those who wait.
     fn grant(&mut self) {
         let mut next = 0;
-        while self.taken < self.most
+        while self.taken < self.all()
             && let Some((peer, _)) = self.waiting.get(next)
         {
-            let held = self.held.get(peer).copied().unwrap_or_default();
-            if held > 0 && self.taken + self.left_for_others() >= self.most {
+            let held = self.peers.get(peer).map_or(0, |share| share.held);
+            if held > 0 && self.taken + self.left_for_others() >= self.all() {
                 next += 1;
                 continue;
             }
@@ -92,22 +135,34 @@ impl State {
             // Some have stopped waiting.
             if granted.send(()).is_ok() {
                 self.taken += 1;
-                *self.held.entry(peer).or_default() += 1;
+                self.peers.entry(peer).or_default().held += 1;
             }
         }
     }
 
     fn left_for_others(&self) -> usize {
-        let without = self.held.values().filter(|held| **held == 0).count();
-        without.min(self.most / 2)
+        let without = self.peers.values().filter(|share| share.held == 0);
+        let without = without.count();
+        without.min(self.all() / 2)
     }
 
     fn release(&mut self, peer: &str) {
         self.taken = self.taken.saturating_sub(1);
-        if let Some(held) = self.held.get_mut(peer) {
-            *held = held.saturating_sub(1);
-        }
+        self.change(peer, |share| share.held = share.held.saturating_sub(1));
         self.grant();
+    }
+}
+
+/// A peer that is expected. Forgotten when dropped.
+#[derive(Debug)]
+pub(crate) struct Expected<'a> {
+    slots: &'a Slots,
+    peer: Arc<str>,
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.slots.forget(&self.peer);
     }
 }
 
@@ -146,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_peer_leaves_one_for_each_of_the_others_and_the_bound_holds() {
-        let slots = Slots::new(4);
+        let slots = Slots::new(4, usize::MAX);
         for peer in ["slow", "quick", "third"] {
             slots.expect(&peer.into());
         }
@@ -171,7 +226,7 @@ mod tests {
     #[test]
     fn few_slots_for_many_peers_go_to_all_in_turn_and_a_dropped_wish_takes_none() {
         for most in [1, 2] {
-            let slots = Slots::new(most);
+            let slots = Slots::new(most, usize::MAX);
             let [one, two]: [Arc<str>; 2] = ["one", "two"].map(Into::into);
             for peer in ["a", "b", "c", "d"] {
                 slots.expect(&peer.into());
@@ -190,5 +245,57 @@ mod tests {
             drop(next);
             assert_eq!(slots.lock().taken, 0);
         }
+    }
+
+    #[test]
+    fn a_low_rate_is_shared_by_few_downloads_and_each_peer_has_one() {
+        // (--max-downloads, sensible, peers, slots)
+        let table = [(100, 4, 3, 4), (100, 1, 3, 3), (2, 1, 3, 2), (2, 4, 1, 2)];
+        for (most, sensible, peers, all) in table {
+            let slots = Slots::new(most, sensible);
+            let names: Vec<String> = (0..peers).map(|n| n.to_string()).collect();
+            names
+                .iter()
+                .for_each(|peer| slots.expect(&peer.as_str().into()));
+            let wishes = names.iter().chain(&names).chain(&names).chain(&names);
+            let taken: Vec<Slot> = wishes.filter_map(|peer| take(&slots, peer)).collect();
+            assert_eq!(taken.len(), all, "{most} {sensible} {peers}");
+        }
+    }
+
+    #[test]
+    fn a_peer_whose_new_worker_comes_before_the_old_one_goes_is_still_expected() {
+        for sensible in [0, 1] {
+            let slots = Slots::new(100, sensible);
+            slots.expect(&"elsewhere".into());
+            let old = take(&slots, "elsewhere").unwrap();
+            slots.expect(&"elsewhere".into());
+            drop(old);
+            slots.forget("elsewhere");
+            assert_eq!(slots.lock().peers.len(), 1, "{sensible}");
+            let slot = take(&slots, "elsewhere").unwrap();
+            // Gone for good, and its download comes to an end.
+            slots.forget("elsewhere");
+            drop(slot);
+            assert_eq!(slots.lock().peers.len(), 0, "{sensible}");
+            // Nobody expected it.
+            assert!(take(&slots, "unknown").is_some(), "{sensible}");
+        }
+    }
+
+    #[test]
+    fn extras_keep_a_slot_from_others_only_while_some_are_fetched() {
+        let slots = Slots::new(4, usize::MAX);
+        let a: Arc<str> = "a".into();
+        slots.expect(&a);
+        let extras = slots.expected(&"a (extras)".into());
+        let mut taken: Vec<Slot> = std::iter::from_fn(|| take(&slots, "a")).collect();
+        assert_eq!(taken.len(), 3);
+        let mut last = Box::pin(slots.acquire(&a));
+        assert!(last.as_mut().now_or_never().is_none());
+        drop(extras);
+        taken.push(last.now_or_never().unwrap());
+        assert_eq!(slots.lock().taken, 4);
+        drop(taken);
     }
 }

@@ -74,6 +74,8 @@ pub struct Status {
     pub failures: u32,
     /// The last one.
     pub last: Option<LastRound>,
+    /// Why the extras of the last pause could not be had.
+    pub extras_error: Option<String>,
 }
 
 /// What a round did.
@@ -112,6 +114,7 @@ impl Watched {
                 rounds: 0,
                 failures: 0,
                 last: None,
+                extras_error: None,
             }),
         }
     }
@@ -138,8 +141,11 @@ impl Watched {
         *self.paused.borrow()
     }
 
-    /// Has its next round begin now.
+    /// Has its next round begin now, though it wants to be left alone, and ask for all that it refused,
+    /// too.
     pub fn hurry(&self) {
+        self.target.refusals.forget_all();
+        self.target.respite.end();
         self.hurry.notify_one();
     }
 
@@ -176,6 +182,13 @@ impl Watched {
             failures: report.failures,
             error: report.error.as_ref().map(ToString::to_string),
         });
+    }
+
+    /// Notes why extras could not be had, if so. True iff that is news.
+    pub(crate) fn extras_done(&self, error: Option<String>) -> bool {
+        let is_bad = error.is_some();
+        let before = std::mem::replace(&mut self.lock().extras_error, error);
+        is_bad && before.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {

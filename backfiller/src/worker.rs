@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::timing::{backoff, jitter};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Fuse, FusedFuture};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
 use crate::Context;
-use crate::metrics;
 use crate::peers::Peer;
 use crate::remote::Remote;
 use crate::round::{self, Report, Task};
 use crate::site::{RealSite, Target};
 use crate::watch::Watched;
+use crate::{metrics, missing};
 
 /// A round that took longer than the interval is followed by the next after this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
@@ -25,6 +27,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 
 /// … so many times at most (SPEC §6).
 const DOUBLINGS: u32 = 4;
+
+/// Extras that are being fetched, if any.
+type Extras<'a> = Fuse<BoxFuture<'a, ()>>;
 
 /// Fetches from one peer.
 #[derive(Debug)]
@@ -53,18 +58,21 @@ impl Worker {
         }
     }
 
-    /// Does rounds until it is dropped.
+    /// Does rounds until it is dropped, and fetches extras beside them: begins with those in the pauses,
+    /// and lets none that is under way, for hours maybe, keep a round waiting.
     pub async fn run(self) -> Infallible {
         let mut failures = 0;
+        let mut extras = Extras::terminated();
         loop {
             if self.watched.is_paused() {
+                extras = Extras::terminated();
                 self.state("paused");
                 self.watched.until_paused(false).await;
             }
             self.state("in a round");
             let start = Instant::now();
             let report = tokio::select! {
-                report = self.round(false) => report,
+                report = beside(&mut extras, self.round(false)) => report,
                 // A round leaves nothing behind wherever it is dropped.
                 () = self.watched.until_paused(true) => continue,
             };
@@ -76,9 +84,12 @@ impl Worker {
             let pause = pause(interval, failures, start.elapsed());
             self.log(&report, start, Some(pause));
             self.watched.round_done(&report, start.elapsed(), failures);
+            if !report.ended_early && extras.is_terminated() {
+                extras = self.extras(pause).boxed().fuse();
+            }
             self.state("waiting for the next round");
             tokio::select! {
-                () = sleep(pause) => {}
+                () = beside(&mut extras, sleep(pause)) => {}
                 () = self.watched.hurried() => {}
                 () = self.watched.until_paused(true) => {}
             }
@@ -101,20 +112,62 @@ impl Worker {
     }
 
     async fn round(&self, patient: bool) -> Report {
+        let (site, task) = self.task(patient, false);
+        let report = round::run(&site, task, rng()).await;
+        self.watched.target.respite.round_over();
+        report
+    }
+
+    /// Fetches extras, one at a time, and begins with none when the time is over.
+    async fn extras(&self, time: Duration) {
+        if self.context.options.extras.is_empty() {
+            return;
+        }
+        let name = &self.watched.target.extras;
+        let _expected = self.context.slots.expected(name);
+        let start = Instant::now();
+        let (site, task) = self.task(false, true);
+        let report = round::extras(&site, task, time, rng()).await;
+        let Report {
+            segments,
+            bytes,
+            failures,
+            error,
+            ..
+        } = report;
+        let seconds = rounded(start.elapsed());
+        let error = error.map(|error| error.to_string());
+        let is_news = self.watched.extras_done(error.clone());
+        match error {
+            // Until they can be had again.
+            Some(error) if !is_news => {
+                tracing::debug!(segments, bytes, failures, seconds, error, "extras failed");
+            }
+            Some(error) => {
+                tracing::warn!(segments, bytes, failures, seconds, error, "extras failed");
+            }
+            None if segments + failures > 0 => {
+                tracing::info!(segments, bytes, failures, seconds, "extras done");
+            }
+            None => {}
+        }
+    }
+
+    fn task(&self, patient: bool, beside: bool) -> (RealSite<'_>, Task<'_>) {
         let target = &self.watched.target;
-        let Target { peer, journal, .. } = target;
         let site = RealSite {
             context: &self.context,
             target,
+            beside,
         };
         let task = Task {
             options: &self.context.options,
-            peer,
-            journal,
+            peer: &target.peer,
+            journal: &target.journal,
+            refusals: &target.refusals,
             patient,
         };
-        let rng = StdRng::from_rng(&mut rand::rng());
-        round::run(&site, task, rng).await
+        (site, task)
     }
 
     fn log(&self, report: &Report, start: Instant, pause: Option<Duration>) {
@@ -158,9 +211,24 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The peer is gone: nobody knows what it has.
-        metrics::retain_missing(&self.watched.target.peer, |_| false);
+        missing::retain(&self.watched.target.peer, |_| false);
         self.context.slots.forget(&self.watched.target.peer);
         self.context.peers.remove(&self.watched);
+    }
+}
+
+fn rng() -> StdRng {
+    StdRng::from_rng(&mut rand::rng())
+}
+
+/// Does some work, and lets extras go on meanwhile.
+async fn beside<T>(extras: &mut Extras<'_>, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = &mut *extras, if !extras.is_terminated() => {}
+        }
     }
 }
 

@@ -11,7 +11,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use backfiller::download::{DownloadError, Fetched};
 use backfiller::item::{ExtrasDirectory, Item, Place};
 use backfiller::journal::Journal;
 use backfiller::plan::{self, Action, Kind, Rules};
+use backfiller::refusals::Refusals;
 use backfiller::remote::RemoteError;
 use backfiller::round::{self, Report, RoundError, Task};
 use backfiller::site::Site;
@@ -217,8 +217,8 @@ impl Site for SimSite<'_> {
             }
             other => panic!("{other:?}"),
         };
-        let (file, peer) = (item.to_string(), self.peer.to_string());
-        let claim = match self.world.claims[self.me].claim(Path::new(&file), &peer) {
+        let peer = self.peer.to_string();
+        let claim = match self.world.claims[self.me].claim(item, &peer) {
             Ok(claim) => claim,
             Err(held) => return Ok(Fetched::InHand(held)),
         };
@@ -292,6 +292,8 @@ async fn rounds(world: &World, options: &[Options; NODES], journal: &Arc<Journal
                     options,
                     peer: "sim",
                     journal,
+                    // Each round asks for all: the last ones are to leave nothing.
+                    refusals: &Refusals::default(),
                     patient,
                 };
                 round::run(&site, task, StdRng::seed_from_u64(seed)).await

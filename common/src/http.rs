@@ -2,7 +2,7 @@
 //! line without secrets, and the metrics of SPEC §8.
 
 mod connections;
-mod pause;
+pub mod pause;
 
 use std::error::Error as _;
 use std::sync::LazyLock;

@@ -313,6 +313,16 @@ impl Node {
         files
     }
 
+    /// The names of the same, `HOUR/NAME`, in order: costs nothing, however large the files are.
+    #[must_use]
+    pub fn file_names(&self, channel: &str, quality: &str) -> Vec<String> {
+        let root = self.base_dir().join(channel).join(quality);
+        let files = all_files(&root);
+        let mut names: Vec<String> = files.iter().map(|file| relative(&root, file)).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The files of a channel's quality whose name does not say the hash of their content,
     /// temporary ones left aside. There should never be any.
     #[must_use]

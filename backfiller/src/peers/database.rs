@@ -4,6 +4,7 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use rustls::client::WebPkiServerVerifier;
@@ -15,8 +16,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use rustls_platform_verifier::Verifier;
-use tokio::time::timeout;
-use tokio_postgres::Row;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::{Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::dsn::Verify;
@@ -38,9 +39,29 @@ impl DatabaseSource {
         DatabaseSource(dsn)
     }
 
+    /// The rows of the first host that gives them. Each has an equal share of the time that is left, so
+    /// that a silent one does not take that of the others.
     async fn rows(&self) -> Result<Vec<Row>, String> {
-        let tls = tls(&self.0)?;
-        let (client, connection) = self.0.config.connect(tls).await.map_err(|e| chain(&e))?;
+        let hosts = self.0.hosts();
+        let end = Instant::now() + TIMEOUT;
+        let mut reasons = Vec::new();
+        for (left, (host, config)) in (1..=hosts.len() as u32).rev().zip(&hosts) {
+            let share = end.saturating_duration_since(Instant::now()) / left;
+            let reason = match timeout(share, self.rows_at(config)).await {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(reason)) => reason,
+                Err(_) => format!("no answer in {:?}", rounded(share)),
+            };
+            reasons.push(match host.is_empty() {
+                true => reason,
+                false => format!("{host}: {reason}"),
+            });
+        }
+        Err(reasons.join("; "))
+    }
+
+    async fn rows_at(&self, config: &Config) -> Result<Vec<Row>, String> {
+        let (client, connection) = config.connect(tls(&self.0)?).await.map_err(|e| chain(&e))?;
         tokio::select! {
             rows = client.query_typed(QUERY, &[]) => rows.map_err(|error| chain(&error)),
             ended = connection => match ended {
@@ -67,10 +88,7 @@ impl Source for DatabaseSource {
 
     fn read(&self) -> BoxFuture<'_, Result<Vec<Peer>, SourceError>> {
         async {
-            let answer = match timeout(TIMEOUT, self.rows()).await {
-                Ok(answer) => answer,
-                Err(_) => Err(format!("no answer in {TIMEOUT:?}")),
-            };
+            let answer = self.rows().await;
             let failed = |reason| {
                 let reason = self.without_password(reason);
                 SourceError::new(format!("the database at {}: {reason}", self.0))
@@ -79,6 +97,11 @@ impl Source for DatabaseSource {
         }
         .boxed()
     }
+}
+
+/// To a tenth of a second: a reason that is another one each time is told each time.
+fn rounded(time: Duration) -> Duration {
+    Duration::from_millis((time.as_secs_f64() * 10.0).round() as u64 * 100)
 }
 
 /// The peers of rows; a bad one does not hide the others.

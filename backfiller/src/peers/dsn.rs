@@ -1,12 +1,16 @@
 //! Where a database is: a connection string as `libpq` takes it, URL or `key=value` words, with
 //! all of its `sslmode`s. Nothing here ever shows a password.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rand::seq::SliceRandom;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 
 /// Why a text is not a connection string. The text itself is not repeated: it may hold a
 /// password.
@@ -140,13 +144,91 @@ impl FromStr for Dsn {
     }
 }
 
+impl Dsn {
+    /// The same for each of its hosts alone, in the order in which they are to be tried.
+    pub(super) fn hosts(&self) -> Vec<(String, Config)> {
+        let all = &self.config;
+        let (hosts, addresses, ports) = (all.get_hosts(), all.get_hostaddrs(), all.get_ports());
+        let is_odd = (!addresses.is_empty() && addresses.len() != hosts.len())
+            || (ports.len() > 1 && ports.len() != hosts.len());
+        if hosts.len() == 1 || is_odd {
+            // What is odd about it, the attempt tells.
+            return vec![(String::new(), all.clone())];
+        }
+        let each = hosts.iter().enumerate().map(|(n, host)| {
+            let mut one = without_hosts(all);
+            match host {
+                Host::Tcp(name) => one.host(name),
+                Host::Unix(path) => one.host_path(path),
+            };
+            if let Some(address) = addresses.get(n) {
+                one.hostaddr(*address);
+            }
+            if let Some(port) = ports.get(n).or(ports.first()) {
+                one.port(*port);
+            }
+            (shown(host), one)
+        });
+        let mut each: Vec<(String, Config)> = each.collect();
+        if all.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            each.shuffle(&mut rand::rng());
+        }
+        each
+    }
+}
+
+/// All that does not say where the database is.
+fn without_hosts(all: &Config) -> Config {
+    let mut config = Config::new();
+    config
+        .ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .channel_binding(all.get_channel_binding())
+        .target_session_attrs(all.get_target_session_attrs())
+        .load_balance_hosts(all.get_load_balance_hosts())
+        .keepalives(all.get_keepalives())
+        .keepalives_idle(all.get_keepalives_idle());
+    if let Some(user) = all.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        config.password(password);
+    }
+    if let Some(name) = all.get_dbname() {
+        config.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        config.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        config.application_name(name);
+    }
+    if let Some(time) = all.get_connect_timeout() {
+        config.connect_timeout(*time);
+    }
+    if let Some(time) = all.get_tcp_user_timeout() {
+        config.tcp_user_timeout(*time);
+    }
+    if let Some(time) = all.get_keepalives_interval() {
+        config.keepalives_interval(time);
+    }
+    if let Some(retries) = all.get_keepalives_retries() {
+        config.keepalives_retries(retries);
+    }
+    config
+}
+
+fn shown(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    }
+}
+
 /// Where it leads, and no more.
 impl fmt::Display for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = self.config.get_hosts().iter().map(|host| match host {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
-        });
+        let hosts = self.config.get_hosts().iter().map(shown);
         f.write_str(&hosts.collect::<Vec<_>>().join(","))?;
         if let Some(name) = self.config.get_dbname() {
             write!(f, " ({name})")?;
@@ -240,88 +322,4 @@ fn words(text: &str) -> Result<Vec<(&str, String, &str)>, DsnError> {
         rest = rest.trim_start();
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_and_all_modes_of_encryption() {
-        use SslMode::{Disable, Prefer, Require};
-        let url = |query: &str| format!("postgresql://u:secret@h:5433/d{query}");
-        let table = [
-            (url(""), Prefer, Verify::Nothing, None),
-            (url("?sslmode=disable"), Disable, Verify::Nothing, None),
-            (
-                url("?sslmode=require&connect_timeout=3"),
-                Require,
-                Verify::Nothing,
-                None,
-            ),
-            (url("?sslmode=verify-ca"), Require, Verify::Authority, None),
-            (
-                url("?connect_timeout=3&sslmode=verify-full&sslrootcert=%2Fa%20b"),
-                Require,
-                Verify::Full,
-                Some("/a b"),
-            ),
-            (
-                url("?sslmode=require&sslrootcert=/x"),
-                Require,
-                Verify::Authority,
-                Some("/x"),
-            ),
-            (
-                "host=h port = 5433 user=u password='se\\'c ret' dbname=d sslmode='verify-full'"
-                    .to_owned(),
-                Require,
-                Verify::Full,
-                None,
-            ),
-            (
-                "host=h dbname=d sslmode=allow".to_owned(),
-                Prefer,
-                Verify::Nothing,
-                None,
-            ),
-        ];
-        for (text, mode, verify, root) in table {
-            let dsn: Dsn = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
-            assert_eq!(dsn.config.get_ssl_mode(), mode, "{text}");
-            assert_eq!(dsn.verify, verify, "{text}");
-            assert_eq!(dsn.root, root.map(PathBuf::from), "{text}");
-            assert_eq!(dsn.to_string(), "h (d)");
-            assert_eq!(format!("{dsn:?}"), "Dsn(h (d))");
-        }
-        let quoted: Dsn = r"host=h password='se\'c ret'".parse().unwrap();
-        assert_eq!(quoted.config.get_password(), Some(&b"se'c ret"[..]));
-    }
-
-    #[test]
-    fn errors_do_not_repeat_the_text() {
-        let table = [
-            ("", "no host"),
-            ("nonsense-secret", "neither"),
-            ("postgresql://u:secret@", "no host"),
-            ("postgresql://u:secret@h:port-secret/d", "invalid value"),
-            ("host=h password='secret", "neither"),
-            ("host=h password=secret sslmode=secret", "sslmode is one of"),
-            ("host=h connect_timeout=secret", "invalid value"),
-            ("host=h unknown=secret", "unknown option"),
-            ("postgresql://u:secret@h?sslmode=%zz", "neither"),
-            ("postgresql://u:p@secret@h/d", "written %40"),
-            ("host=h password=my secret=ret", "its name is not repeated"),
-            (
-                "postgresql://u:p@h?x=y&secret=1",
-                "its name is not repeated",
-            ),
-            ("host=h service=secret", "unknown option `service`"),
-        ];
-        for (text, reason) in table {
-            let error = text.parse::<Dsn>().unwrap_err().to_string();
-            assert!(error.contains(reason), "{text}: {error}");
-            assert!(!error.contains("secret"), "{text}: {error}");
-        }
-    }
 }

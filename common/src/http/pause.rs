@@ -11,11 +11,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The pause that a refusal of 429 or 503 asks for: so many seconds, or until a date. Of other
 /// answers it means something else.
-pub(super) fn asked(
-    status: StatusCode,
-    headers: &HeaderMap,
-    now: DateTime<Utc>,
-) -> Option<Duration> {
+#[must_use]
+pub fn asked(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let busy = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,

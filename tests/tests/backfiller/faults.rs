@@ -288,7 +288,7 @@ async fn whatever_a_hostile_peer_says_costs_little_memory_and_no_other_peer() {
         Fault::status(500),
         Fault::cut_after(100),
         Fault::endless(1 << 40),
-        Fault::endless(1 << 40).framed(Framing::Chunked),
+        Fault::endless(1 << 40).framed(Framing::UntilClose),
         Fault::declare_length(30_000),
         Fault::answer(tests::origin::Resource::text("another content")),
     ];

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use tests::content::sha256_base64;
+use tests::eventually;
 use tests::node::Node;
-use tests::origin::{Fault, Framing, Resource};
+use tests::origin::{Fault, Framing, Gate, Hold, Log, Resource};
 
 use super::peer::{ScriptedPeer, segment_name};
-use super::{CHANNEL, HOUR, SOON, names, put, run_once};
+use super::{CHANNEL, HOUR, SOON, names, put, run_once, start};
 
 /// All files below a directory and their contents.
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -237,4 +238,47 @@ async fn a_peer_without_extras_is_no_failure() {
     assert_eq!(tree(node.base_dir())["extras/a"], content.as_bytes());
     assert_eq!(service.count_log("WARN"), 0);
     assert_eq!(service.count_log("the peer has no such extras"), 3);
+}
+
+#[tokio::test]
+async fn new_footage_does_not_wait_for_an_extra_that_takes_hours() {
+    let node = Node::new("b");
+    let peer = ScriptedPeer::start().await;
+    let first = peer.add(HOUR, 0, 0);
+    let extras = ["endless", "short"];
+    let list = Resource::json(&serde_json::json!(extras));
+    peer.origin.put_resource("/extras/extras", list);
+    let [endless, short] = extras.map(|name| format!("/segments/extras/{name}"));
+    for path in [&endless, &short] {
+        peer.origin.put(path, "content", "text/plain");
+    }
+    let gate = Gate::new();
+    let hold = Fault::stall_after(3, Hold::Until(gate.clone()));
+    peer.origin.always(endless.clone(), hold);
+    // One slot for each of them, in the narrowest case.
+    let extra = ["--extras", "extras", "--interval", "1", "--max-rate", "10K"];
+    let service = start(&node, &[&peer], &extra).await;
+    let begun = |log: &Log| log.count(&endless) == 1 && log.count(&short) <= 1;
+    peer.origin.wait_for(SOON, begun).await.unwrap();
+    let late = peer.add(HOUR, 2, 2);
+    let both = async || match names(&node, HOUR) {
+        here if here == [first.clone(), late.clone()] => Ok(()),
+        here => Err(format!("{here:?}")),
+    };
+    eventually(SOON, "what came while the extra was under way", both).await;
+    assert_eq!(peer.origin.log().last(&endless).unwrap().ended, None);
+    gate.open();
+    let done = async || match tree(node.base_dir()) {
+        all if extras
+            .iter()
+            .all(|it| all.contains_key(&format!("extras/{it}"))) =>
+        {
+            Ok(())
+        }
+        all => Err(format!("{:?}", all.keys())),
+    };
+    eventually(SOON, "the extras", done).await;
+    // It was begun once, and is not cut off by a round.
+    assert_eq!(peer.origin.count(&endless), 1);
+    assert_eq!(service.count_log("round failed"), 0);
 }

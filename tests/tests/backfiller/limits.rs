@@ -49,45 +49,47 @@ async fn all_peers_together_keep_to_the_rate() {
 
 #[tokio::test]
 async fn all_peers_together_keep_to_the_number_of_downloads() {
-    let node = Node::new("b");
-    let peers = three_peers().await;
-    let gate = Gate::new();
-    for peer in &peers {
-        let hold = Fault::stall_after(10, Hold::Until(gate.clone()));
-        peer.origin.always(Matching::prefix("/segments/"), hold);
-    }
-    let all: Vec<&ScriptedPeer> = peers.iter().collect();
-    let extra = ["--max-downloads", "4"];
-    let service = start(&node, &all, &extra).await;
-    // Every worker knows what is missing and wants five of it.
-    let hour = format!("/files/{CHANNEL}/source/{HOUR}");
-    for peer in &peers {
-        let listed = |log: &Log| log.count(&hour) == 1;
-        peer.origin.wait_for(SOON, listed).await.unwrap();
-    }
-    tests::eventually(SOON, "all to be planned and four under way", async || {
-        let metrics = service.metrics().await;
-        let missing = metrics.sum("backfill_missing_segments", &[]);
-        let in_flight = metrics.sum("backfill_in_flight", &[]);
-        match (missing, in_flight) {
-            (60.0, 4.0) => Ok(()),
-            other => Err(format!("{other:?}")),
+    // A low rate bears four downloads of 100 kB/s.
+    for bound in [["--max-downloads", "4"], ["--max-rate", "400K"]] {
+        let node = Node::new("b");
+        let peers = three_peers().await;
+        let gate = Gate::new();
+        for peer in &peers {
+            let hold = Fault::stall_after(10, Hold::Until(gate.clone()));
+            peer.origin.always(Matching::prefix("/segments/"), hold);
         }
-    })
-    .await;
-    let asked: usize = peers.iter().map(|peer| segments(&peer.origin.log())).sum();
-    assert!(asked <= 4, "{asked}");
-    gate.open();
-    for _ in 0..3 {
-        service.wait_for_log("round done", SOON).await;
-    }
-    tests::eventually(SOON, "all to be here", async || {
-        match names(&node, HOUR).len() {
-            60 => Ok(()),
-            count => Err(count.to_string()),
+        let all: Vec<&ScriptedPeer> = peers.iter().collect();
+        let service = start(&node, &all, &bound).await;
+        // Every worker knows what is missing and wants more of it than it gets.
+        let hour = format!("/files/{CHANNEL}/source/{HOUR}");
+        for peer in &peers {
+            let listed = |log: &Log| log.count(&hour) == 1;
+            peer.origin.wait_for(SOON, listed).await.unwrap();
         }
-    })
-    .await;
+        tests::eventually(SOON, "all to be planned and four under way", async || {
+            let metrics = service.metrics().await;
+            let missing = metrics.sum("backfill_missing_segments", &[]);
+            let in_flight = metrics.sum("backfill_in_flight", &[]);
+            match (missing, in_flight) {
+                (60.0, 4.0) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        let asked: usize = peers.iter().map(|peer| segments(&peer.origin.log())).sum();
+        assert!(asked <= 4, "{asked}");
+        gate.open();
+        for _ in 0..3 {
+            service.wait_for_log("round done", SOON).await;
+        }
+        tests::eventually(SOON, "all to be here", async || {
+            match names(&node, HOUR).len() {
+                60 => Ok(()),
+                count => Err(count.to_string()),
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The backfiller's real binary against scripted peers (issue 2).
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod busy;
 mod chatter;
 mod disk;
 mod faults;
@@ -49,8 +50,8 @@ async fn run_once(node: &Node, peers: &[&ScriptedPeer], extra: &[&str]) -> (Serv
 /// The names in an hour of a node's `source`, in order.
 fn names(node: &Node, hour: &str) -> Vec<String> {
     let begin = format!("{hour}/");
-    let files = node.files(CHANNEL, "source");
-    let names = files.keys().filter_map(|file| file.strip_prefix(&begin));
+    let files = node.file_names(CHANNEL, "source");
+    let names = files.iter().filter_map(|file| file.strip_prefix(&begin));
     names.map(str::to_owned).collect()
 }
 

@@ -89,6 +89,32 @@ async fn twins_and_what_a_tombstone_hides_are_left() {
 }
 
 #[tokio::test]
+async fn of_twins_that_are_both_missing_one_is_fetched() {
+    let node = Node::new("b");
+    let (one, two) = (ScriptedPeer::start().await, ScriptedPeer::start().await);
+    let mut wanted = 0;
+    for second in (0..40).step_by(2) {
+        let content = ts_bytes(second, 20_000);
+        let hash = sha256_base64(&content);
+        let name = |micros: u32| format!("00:{second:02}.{micros:06}-2.0-full-{hash}.ts");
+        // Two at one peer, a third one at the other.
+        for (peer, micros) in [(&one, 100), (&one, 900), (&two, 500)] {
+            peer.put(HOUR, &name(micros), &content);
+        }
+        wanted += 1;
+    }
+    let (service, code) = run_once(&node, &[&one, &two], &[]).await;
+    assert_eq!(code, Some(0), "{:?}", service.log());
+    assert_eq!(names(&node, HOUR).len(), wanted);
+    let asked = |peer: &ScriptedPeer| {
+        let log = peer.origin.log();
+        let segments = log.iter().filter(|e| e.request.path.starts_with("/segm"));
+        segments.count()
+    };
+    assert_eq!(asked(&one) + asked(&two), wanted);
+}
+
+#[tokio::test]
 async fn what_is_recent_is_left_to_the_downloader() {
     let node = Node::new("b");
     let peer = ScriptedPeer::start().await;

@@ -227,3 +227,28 @@ async fn a_database_that_is_slow_or_refuses_us_is_said_without_the_password() {
         fs::remove_dir_all(node.base_dir().join(CHANNEL)).unwrap();
     }
 }
+
+#[tokio::test]
+async fn of_several_hosts_a_silent_one_leaves_time_for_the_next() {
+    let database = Postgres::start(PASSWORD).await;
+    database.execute("CREATE TABLE nodes(name text PRIMARY KEY, url text NOT NULL, backfill_from boolean NOT NULL DEFAULT true)");
+    let node = Node::new("me");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().port();
+    let dsn = |other: u16| {
+        format!(
+            "host=127.0.0.1,127.0.0.1 port={silent},{other} user=node dbname=postgres password={PASSWORD}"
+        )
+    };
+    let (code, log) = once(&node, &dsn(database.address().port())).await;
+    assert_eq!(code, Some(0), "{log}");
+    // What is wrong with each is said.
+    let (code, log) = once(&node, &dsn(free_port())).await;
+    assert_eq!(code, Some(1), "{log}");
+    let reasons = [
+        "127.0.0.1: no answer in 2.5s; 127.0.0.1: ",
+        "Connection refused",
+    ];
+    assert!(reasons.iter().all(|reason| log.contains(reason)), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
+}
