@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::http::{HttpClient, read_all, shown};
 use common::names::{Channel, Quality};
+use common::segment;
 use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, TRANSFER_ENCODING};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::timeout;
@@ -23,8 +24,8 @@ use crate::item::{ExtrasDirectory, Item, Place};
 /// The largest listing, unpacked: 250,000 names of segments take 20 MB.
 const MAX_LISTING: u64 = 64 * 1024 * 1024;
 
-/// The largest segment: ten seconds at 200 Mbit/s.
-const MAX_SEGMENT: u64 = 256 * 1024 * 1024;
+/// The largest batch of chat.
+const MAX_CHAT: u64 = 256 * 1024 * 1024;
 
 /// The largest file of `--extras`.
 const MAX_EXTRA: u64 = 16 * 1024 * 1024 * 1024;
@@ -128,8 +129,8 @@ impl Remote {
         // Video does not shrink, and its declared length is worth more.
         let request = self.client.get(&url).header(ACCEPT_ENCODING, "identity");
         let (purpose, limit, time_limit) = match item {
-            Item::Segment(_) => ("backfill_segment", MAX_SEGMENT, MAX_DOWNLOAD),
-            Item::Chat(..) | Item::Tombstone(..) => ("backfill_chat", MAX_SEGMENT, MAX_DOWNLOAD),
+            Item::Segment(_) => ("backfill_segment", segment::MAX_BYTES, MAX_DOWNLOAD),
+            Item::Chat(..) | Item::Tombstone(..) => ("backfill_chat", MAX_CHAT, MAX_DOWNLOAD),
             Item::Extra(_) => ("backfill_extra", MAX_EXTRA, MAX_EXTRA_DOWNLOAD),
         };
         let response = self.head(purpose, &url, request).await?;

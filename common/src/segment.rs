@@ -19,6 +19,10 @@ pub use hour::Hour;
 
 use crate::names::{Channel, PathPart, Quality};
 
+/// A segment is no larger, in bytes: one of 20 s at 100 Mbit/s has half of it. What is larger is neither
+/// recorded, nor fetched from a peer, nor cut.
+pub const MAX_BYTES: u64 = 512 << 20;
+
 /// Characters of a SHA-256 in unpadded base64.
 const HASH_CHARACTERS: usize = 43;
 

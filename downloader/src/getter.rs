@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use common::hedge::{Attempts, Late};
 use common::http::{HttpClient, HttpError};
 use common::names::{Channel, Quality};
-use common::segment::FinalType;
+use common::segment::{self, FinalType};
 use common::store::Store;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -80,7 +80,7 @@ impl Getter {
             timing,
             recorded,
             lost: Mutex::default(),
-            max_bytes: attempt::MAX_BYTES,
+            max_bytes: segment::MAX_BYTES,
             complaint: Seldom::default(),
             dates_told: Seldom::default(),
             known_told: Seldom::default(),

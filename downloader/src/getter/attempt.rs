@@ -14,9 +14,6 @@ use crate::decrypt::{DecryptError, Decryptor};
 use crate::fetch::{Part, refusal};
 use crate::shared::SharedError;
 
-/// A segment is no larger: one of 20 s at 100 Mbit/s has half of it.
-pub(super) const MAX_BYTES: u64 = 512 * 1024 * 1024;
-
 /// Why an attempt did not get the segment in full.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptError {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use common::segment::MAX_BYTES;
 use futures::StreamExt as _;
 
 use super::behind::blocking;
@@ -22,9 +23,6 @@ use crate::mpegts::packet::{PACKET, packets};
 use crate::mpegts::renumber::program_of;
 use crate::mpegts::{Problem, TsError};
 use crate::routes::segments::content_type;
-
-/// More than that is no segment of some seconds, in bytes.
-const MAX_BYTES: u64 = 512 << 20;
 
 /// So much of a file is looked at at once for pictures, in bytes.
 const CHUNK: usize = 4096 * PACKET;
