@@ -14,6 +14,9 @@ use tokio::time::{Instant, sleep_until};
 /// makes it last is its size, or the link.
 const DROPS: u64 = 64 * 1024;
 
+/// What flows, the one that joins it, and the one that follows if that has failed.
+const WITH_REPLACEMENT: usize = 3;
+
 /// When to start further attempts, and when to give all of them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hedge {
@@ -116,20 +119,18 @@ impl Progress {
         }
     }
 
-    /// True iff it does not stand still, and what came lately were no drops: at this rate it will
-    /// be at its end in time.
-    fn flows(&self, lately: Lately, late: Late) -> bool {
-        let now = Instant::now();
-        let bytes = self.bytes();
-        let rate = bytes.saturating_sub(lately.before) as f64 / lately.time.as_secs_f64();
-        let left = match self.came.announced.load(Ordering::Relaxed) {
-            0 => 0,
-            announced => announced.saturating_sub(bytes),
-        };
-        let in_time = rate * late.end.saturating_duration_since(now).as_secs_f64();
-        now < self.still_at(late.still)
-            && rate * late.whole.as_secs_f64() >= DROPS as f64
-            && in_time >= left as f64
+    /// So many bytes are still to come, as far as anybody said.
+    fn left(&self) -> u64 {
+        let announced = self.came.announced.load(Ordering::Relaxed);
+        announced.saturating_sub(self.bytes())
+    }
+
+    /// How many bytes came a second lately; none if it stands still.
+    fn rate(&self, lately: Lately, still: Duration) -> f64 {
+        match Instant::now() < self.still_at(still) {
+            true => self.bytes().saturating_sub(lately.before) as f64 / lately.time.as_secs_f64(),
+            false => 0.0,
+        }
     }
 }
 
@@ -142,6 +143,20 @@ pub struct Late {
     pub whole: Duration,
     /// Then all of them are given up.
     pub end: Instant,
+}
+
+impl Late {
+    /// The first of these attempts, with their rates, of which not only drops come and that will be
+    /// at its end in time, at the rate of all of them: they share a link, so that each seems slow.
+    fn flowing<'a>(&self, running: &[(&'a Progress, f64)]) -> Option<&'a Progress> {
+        let time = self.end.saturating_duration_since(Instant::now());
+        let together: f64 = running.iter().map(|(_, rate)| rate).sum();
+        let flows = |(attempt, rate): &&(&Progress, f64)| {
+            rate * self.whole.as_secs_f64() >= DROPS as f64
+                && together * time.as_secs_f64() >= attempt.left() as f64
+        };
+        running.iter().find(flows).map(|(attempt, _)| *attempt)
+    }
 }
 
 /// What was seen of an attempt lately.
@@ -178,8 +193,8 @@ impl Attempts {
     }
 
     /// Ends when another one is worth it: the newest is late. What does not come in drop by drop is
-    /// joined by one other at most, unless that has failed: they share a link, and each more would
-    /// make all of them slower.
+    /// joined by one other at most, and by one more if that has failed (whoever refuses would refuse
+    /// the next as well): they share a link, and each more would make all of them slower.
     pub fn another(&self, late: Late) -> impl Future<Output = ()> + use<> {
         let all = self.0.clone();
         async move {
@@ -190,13 +205,12 @@ impl Attempts {
             loop {
                 let time = since.elapsed();
                 let running = all.iter().zip(&before).filter(|(it, _)| !it.is_over());
-                let running: Vec<_> = running.collect();
-                let flows = |(attempt, before): &&(&Progress, &u64)| {
-                    let before = **before;
-                    attempt.flows(Lately { before, time }, late)
-                };
-                let flowing = running.iter().find(flows).filter(|_| running.len() > 1);
-                let Some(again) = flowing.map(|(it, _)| it.still_at(late.still)) else {
+                let running: Vec<_> = running
+                    .map(|(it, &before)| (it, it.rate(Lately { before, time }, late.still)))
+                    .collect();
+                let has_company = running.len() > 1 || all.len() >= WITH_REPLACEMENT;
+                let flowing = late.flowing(&running).filter(|_| has_company);
+                let Some(again) = flowing.map(|it| it.still_at(late.still)) else {
                     return;
                 };
                 if time >= late.whole {

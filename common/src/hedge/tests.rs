@@ -1,5 +1,7 @@
 //! When another attempt starts, and which one wins.
 
+use std::cell::Cell;
+
 use super::*;
 use tokio::time::sleep;
 
@@ -76,19 +78,21 @@ async fn what_comes_in_is_not_late_unless_it_drips() {
 enum Does {
     /// So many bytes at once, then so many every second; so many are announced.
     Brings(usize, usize, u64),
+    /// Its part of so many every second; so many are announced.
+    Shares(usize, u64),
     Nothing,
     Fails,
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_only_seems_to_flow_is_joined_by_more_than_one() {
-    use Does::{Brings, Fails, Nothing};
+    use Does::{Brings, Fails, Nothing, Shares};
     let hedge = Hedge {
         hard: Duration::from_secs(240),
         whole: Duration::from_secs(15),
         ..HEDGE
     };
-    // What the first two do, and when the third begins.
+    // What the first two do (all others fail), and when the third begins.
     for (does, third) in [
         // It brought much at once, and drops since.
         ([Brings(2_500_000, 1, 0), Nothing], Some(20)),
@@ -100,7 +104,13 @@ async fn what_only_seems_to_flow_is_joined_by_more_than_one() {
         ([Brings(0, 10_000, 0), Nothing], None),
         // The other one has failed.
         ([Brings(0, 10_000, 1_500_000), Fails], Some(20)),
+        // Alone on the link each would be in time.
+        ([Shares(20_000, 2_560_000); 2], None),
+        // Together they would not be, either.
+        ([Shares(10_000, 2_560_000); 2], Some(30)),
     ] {
+        let sharing = Cell::new(0);
+        let sharing = &sharing;
         let start = Instant::now();
         let mut begun_at = Vec::new();
         let outcome: Result<(), HedgeError<()>> = hedge
@@ -111,6 +121,14 @@ async fn what_only_seems_to_flow_is_joined_by_more_than_one() {
                     match does {
                         Fails => return Err(()),
                         Nothing => std::future::pending::<()>().await,
+                        Shares(all, announced) => {
+                            sharing.set(sharing.get() + 1);
+                            progress.announce(announced);
+                            loop {
+                                sleep(Duration::from_secs(1)).await;
+                                progress.note(all / sharing.get());
+                            }
+                        }
                         Brings(first, next, announced) => {
                             progress.announce(announced);
                             progress.note(first);
@@ -126,6 +144,9 @@ async fn what_only_seems_to_flow_is_joined_by_more_than_one() {
             .await;
         assert!(outcome.is_err());
         assert_eq!(begun_at.get(2).copied(), third, "{does:?}");
+        // Whoever refuses would refuse the next as well.
+        let is_refused = matches!(does[1], Fails);
+        assert!(!is_refused || begun_at.len() == 3, "{begun_at:?}");
     }
 }
 
