@@ -273,13 +273,13 @@ impl Run {
         }
     }
 
-    /// What is left of the lists that brought news lately, of the one that has least.
+    /// Of the lists that brought news lately, the one that can wait the least.
     fn listed_lately(&self) -> Option<Window> {
         let lately = self.manager.timing.lately;
         let renditions = self.tended.values().map(|tended| &tended.rendition);
         let live = renditions.filter(|it| it.last_news().is_some_and(|at| at.elapsed() < lately));
         let listed = live.filter_map(|rendition| rendition.listed());
-        listed.min_by_key(|it| it.shown.saturating_sub(it.since))
+        listed.min_by_key(|it| self.manager.timing.longest_pause(*it))
     }
 
     /// Shows of each quality whether there ought to be new segments.

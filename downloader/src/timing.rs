@@ -27,7 +27,7 @@ const DRIPPING_PART: u32 = 3;
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(6);
 
 /// A server that asks for a pause gets no longer one than this part of what is left of what the
-/// list showed, so that it is asked again before anything is gone.
+/// list showed, so that it is asked again before anything is gone; once all is, of what it showed.
 const PAUSE_PART: u32 = 3;
 
 /// What is polled is polled no oftener, whatever target duration an origin claims.
@@ -170,21 +170,29 @@ impl Timing {
 
     /// How long to leave a server alone that asked for such a pause (`Retry-After`), where the list
     /// showed so much of the stream: what is live cannot wait for an hour. Pauses that follow each
-    /// other become shorter, since what was listed goes on sliding out.
+    /// other become shorter (the usual retries are the least), since what was listed goes on sliding
+    /// out; when all of it has, haste saves nothing any more.
     #[must_use]
     pub fn pause(&self, asked: Duration, window: Option<Window>) -> Duration {
-        let Window { shown, since } =
-            window
-                .filter(|window| !window.shown.is_zero())
-                .unwrap_or(Window {
-                    shown: UNKNOWN_WINDOW,
-                    since: Duration::ZERO,
-                });
-        let left = shown.mul_f64(self.scale).saturating_sub(since);
-        let most = self.lately.min(left / PAUSE_PART);
+        let window = window.filter(|window| !window.shown.is_zero());
+        let most = self.longest_pause(window.unwrap_or(Window {
+            shown: UNKNOWN_WINDOW,
+            since: Duration::ZERO,
+        }));
         let asked = asked.mul_f64(self.scale);
         // All that were refused at once need not come back at once.
         jitter(asked.mul_f64(LENGTHENED)).min(jitter(most.mul_f64(SHORTENED)))
+    }
+
+    /// How long a pause may be at most.
+    #[must_use]
+    pub fn longest_pause(&self, window: Window) -> Duration {
+        let shown = window.shown.mul_f64(self.scale);
+        let worth = match shown.saturating_sub(window.since) {
+            Duration::ZERO => shown,
+            left => left,
+        };
+        self.lately.min(worth / PAUSE_PART)
     }
 
     /// The same for a look for a channel's playlists: where nothing is recorded there is no list

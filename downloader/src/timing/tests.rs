@@ -60,10 +60,12 @@ fn a_server_is_left_alone_as_far_as_a_live_stream_can_wait() {
             (3600, Some((30.0, 0.0)), 10.0, 10.0, 5.0),
             (3600, Some((86_400.0, 0.0)), 60.0, 20.0, 5.0),
             (10, Some((0.0, 0.0)), 2.0, 2.0, 2.0),
-            // Some of it is gone, or all.
+            // Some of it is gone; or all, and then haste saves nothing.
             (3600, Some((8.0, 2.0)), 2.0, 2.0, 2.0),
             (3600, Some((8.0, 5.0)), 1.0, 1.0, 1.0),
-            (3600, Some((8.0, 9.0)), 0.0, 0.0, 0.0),
+            (3600, Some((8.0, 9.0)), 2.67, 2.67, 2.67),
+            (3600, Some((86_400.0, 90_000.0)), 60.0, 20.0, 5.0),
+            (1, Some((8.0, 9.0)), 1.0, 1.0, 1.0),
             // Nothing was listed lately.
             (2, None, 2.0, 2.0, 2.0),
             (10, None, 2.0, 10.0, 5.0),
