@@ -187,7 +187,7 @@ impl Run {
         for tended in self.tended.values() {
             let at = match tended.live.last() {
                 None => Some(next),
-                Some(_) if tended.wants_successor => Some(next),
+                Some(_) if tended.needs_another() => Some(next),
                 Some(newest) => max_age.map(|age| next.max(newest.since + age)),
             };
             needed = [needed, at].into_iter().flatten().min();

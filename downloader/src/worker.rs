@@ -44,6 +44,10 @@ pub enum Event {
     /// Its playlist answers, and brings nothing new any more: the same, but if there are several
     /// places for this rendition, the next one is wanted.
     WantsAnotherPlace,
+    /// Its server wants to be left alone: the same, until [`Event::AnswersAgain`].
+    Refused,
+    /// Its playlist, which failed, answers again.
+    AnswersAgain,
     /// It has seen its first segment that is no advertisement: older workers can go.
     Works,
     /// It polls no more; `worked` iff any poll succeeded. Its getters may go on.

@@ -30,6 +30,8 @@ pub(super) struct Tended {
     pub(super) generation: u64,
     /// True iff its newest worker has asked for a successor.
     pub(super) wants_successor: bool,
+    /// True iff that one's server wants to be left alone.
+    pub(super) refused: bool,
     /// How many workers in a row never had a good poll.
     pub(super) failed: u32,
     /// Which of its URLs is in use, counted on and on. It stays until that one fails or stands
@@ -52,9 +54,15 @@ impl Tended {
             live: Vec::new(),
             generation: 0,
             wants_successor: false,
+            refused: false,
             failed: 0,
             place: 0,
         }
+    }
+
+    /// True iff another worker is wanted beside its newest one.
+    pub(super) fn needs_another(&self) -> bool {
+        self.wants_successor || self.refused
     }
 }
 
@@ -72,7 +80,7 @@ impl Run {
             });
         let newest = tended.live.last();
         let is_old = newest.is_some_and(|n| max_age.is_some_and(|age| n.since.elapsed() >= age));
-        if newest.is_some() && !tended.wants_successor && !is_old {
+        if newest.is_some() && !tended.needs_another() && !is_old {
             return;
         }
         // Where all want to be left alone, whoever polls there asks again when it may.
@@ -88,6 +96,7 @@ impl Run {
             between.retire.cancel();
         }
         tended.wants_successor = false;
+        tended.refused = false;
         tended.generation += 1;
         let retire = CancellationToken::new();
         tended.live.push(Live {
@@ -126,8 +135,17 @@ impl Run {
                 tended.place = tended.place.wrapping_add(1);
                 tended.wants_successor = true;
             }
+            Event::Refused if is_newest => {
+                tended.place = tended.place.wrapping_add(1);
+                tended.refused = true;
+            }
+            // Nobody had a place for another: now none is needed.
+            Event::AnswersAgain if is_newest => tended.refused = false,
             // Its successor is on the way already.
-            Event::WantsSuccessor | Event::WantsAnotherPlace => {}
+            Event::WantsSuccessor
+            | Event::WantsAnotherPlace
+            | Event::Refused
+            | Event::AnswersAgain => {}
             Event::Works => {
                 tended.failed = 0;
                 let (older, newer) = tended

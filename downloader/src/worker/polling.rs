@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -74,13 +75,15 @@ impl Run {
         let retry = rendition.timing.poll_retry(self.pace);
         self.next_poll = Instant::now() + retry.max(pause.unwrap_or_default());
         if pause.is_some() {
-            rendition.leave_alone(&self.worker.url, self.next_poll);
+            // Whoever works there asks first: if it gets its answer, nobody else is needed.
+            let first = if self.worked { retry } else { Duration::ZERO };
+            rendition.leave_alone(&self.worker.url, self.next_poll + first);
         }
         let refused = fetch::refusal(error.status()).is_some();
         // There a successor would be refused as well. (That of one that never worked is another
         // place anyway.)
         self.report(match pause.is_some() && self.worked {
-            true => Event::WantsAnotherPlace,
+            true => Event::Refused,
             false => Event::WantsSuccessor,
         });
         if refused || !self.worked {

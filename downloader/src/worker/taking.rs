@@ -71,6 +71,7 @@ impl Run {
         let (channel, quality) = (&rendition.channel, &rendition.quality);
         if !std::mem::take(&mut self.failing).is_empty() {
             tracing::info!(%channel, %quality, "the media playlist answers again");
+            self.report(Event::AnswersAgain);
         }
         if list.problems != self.problems {
             for problem in list.problems.since(&self.problems) {

@@ -138,6 +138,25 @@ async fn where_one_of_two_places_asks_for_a_pause_the_other_is_asked() {
 }
 
 #[tokio::test]
+async fn who_is_answered_again_needs_no_successor() {
+    let mut scene = scene().await;
+    let path = scene.stream.path();
+    let master = MasterPlaylist::new().unnamed(&path, 1000);
+    scene.origin.put_playlist("/master.m3u8", master.render());
+    let all = scene.push(15);
+    let downloader = record_master(&scene).await;
+    scene.expect(&all).await;
+    let rule = scene.origin.next(1, path.as_str(), busy(429, "6"));
+    let refused = |_: &Log| scene.origin.uses(rule) == 1;
+    scene.origin.wait_for(SOON, refused).await.unwrap();
+    let before = scene.origin.count(&path);
+    let often = |log: &Log| log.count(&path) >= before + 4;
+    scene.origin.wait_for(SOON, often).await.unwrap();
+    let metrics = downloader.metrics().await;
+    assert_eq!(metrics.sum("worker_generation", &[]), 1.0);
+}
+
+#[tokio::test]
 async fn segments_are_left_alone_for_a_third_of_what_is_listed_at_most() {
     let mut scene = scene().await;
     let all = scene.push(15);
