@@ -179,8 +179,18 @@ fn joined(parts: &[PathPart]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The so manieth hour since 1970 of a quality.
+    pub(crate) fn place(hour: usize) -> Place {
+        let start = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour as i64);
+        Place {
+            hour: Hour::of(start),
+            channel: Channel::new("c").unwrap(),
+            quality: Quality::new("source").unwrap(),
+        }
+    }
 
     #[test]
     fn extras_stay_below_their_directory_and_out_of_recordings() {

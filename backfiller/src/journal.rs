@@ -120,17 +120,7 @@ pub fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::names::{Channel, Quality};
-    use common::segment::Hour;
-
-    fn place(hour: usize) -> Place {
-        let start = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour as i64);
-        Place {
-            hour: Hour::of(start),
-            channel: Channel::new("c").unwrap(),
-            quality: Quality::new("source").unwrap(),
-        }
-    }
+    use crate::item::tests::place;
 
     #[test]
     fn everything_is_new_once_and_memory_is_bounded() {

@@ -167,17 +167,8 @@ pub fn all(peer: Option<&str>) -> Vec<(String, Place, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::segment::Hour;
+    use crate::item::tests::place;
     use prometheus::core::Collector;
-
-    fn place(hour: usize) -> Place {
-        let start = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour as i64);
-        Place {
-            hour: Hour::of(start),
-            channel: Channel::new("c").unwrap(),
-            quality: Quality::new("source").unwrap(),
-        }
-    }
 
     /// How many lines of a peer there are on the page of metrics, and their sum.
     fn page(peer: &str) -> (usize, f64) {

@@ -57,10 +57,7 @@ impl Respite {
 
     /// Notes that it gave a thing.
     pub(crate) fn gave(&self, thing: u64) {
-        let mut state = self.lock();
-        if !state.in_vain.is_empty() {
-            state.in_vain.remove(&thing);
-        }
+        self.lock().in_vain.remove(&thing);
     }
 
     /// Notes that a round is over. After one without such a wish the next one is told again, and heeded

@@ -129,13 +129,7 @@ impl RealSite<'_> {
             let outcome = ask().await;
             match outcome.as_ref().err().and_then(come_again) {
                 Some(wish) if self.may_ask_again(thing, tries, wish) => tries += 1,
-                Some(_) => return outcome,
-                None => {
-                    if outcome.is_ok() {
-                        self.target.respite.gave(thing);
-                    }
-                    return outcome;
-                }
+                _ => break outcome.inspect(|_| self.target.respite.gave(thing)),
             }
         }
     }
